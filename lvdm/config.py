@@ -1,0 +1,124 @@
+"""Typed, frozen, strict configuration: the base class, loading, dumping and fingerprints.
+
+Every configuration class of the package derives from :class:`Config`. A value of a wrong type or an
+unknown key is an error that names the key; nothing is silently converted or ignored. The classes live
+in the ``config.py`` of their layer, free of torch, so that a workflow engine can validate a
+configuration without paying for the imports of the networks it describes.
+"""
+
+import difflib
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+ConfigT = TypeVar("ConfigT", bound="Config")
+
+# YAML 1.1 reads 1e-4 (no dot) as a string; a researcher means a number.
+_EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message names each key and the remedy."""
+
+
+class Config(BaseModel):
+    """Base of all configuration classes: immutable, no unknown keys, no silent conversion."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    def to_json(self) -> str:
+        """The complete configuration (defaults included) as canonical JSON: sorted keys, one line."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
+
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that change when any value changes."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
+
+    def replace(self, **changes: Any) -> Self:
+        """A validated copy with some top-level fields changed."""
+        return parse(type(self), {**self.model_dump(mode="json"), **changes}, source="replace()")
+
+
+def parse(cls: type[ConfigT], data: Any, source: str) -> ConfigT:
+    """Validate ``data`` (nested dictionaries, as from YAML or JSON) as ``cls``.
+
+    ``source`` (a file name, say) opens the error message. Raises :class:`ConfigError`.
+    """
+    try:
+        # Through JSON, where lists stand for tuples and strings for paths also in strict mode.
+        return cls.model_validate_json(json.dumps(_numbers(data)))
+    except ValidationError as error:
+        raise ConfigError(_explain(error, cls, source)) from None
+    except TypeError as error:
+        raise ConfigError(f"{source}: {error}; use plain numbers, strings, lists and mappings") from None
+
+
+def load(cls: type[ConfigT], path: str | Path) -> ConfigT:
+    """Read and validate a YAML or JSON file. Raises :class:`ConfigError` that names the file."""
+    return parse(cls, read_mapping(path), source=str(path))
+
+
+def read_mapping(path: str | Path) -> dict[str, Any]:
+    """The mapping in a YAML or JSON file. Raises :class:`ConfigError` when there is none."""
+    try:
+        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid YAML or JSON: {error}") from None
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: holds {type(data).__name__}, but a mapping of keys to values is needed")
+    return data
+
+
+def merge(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
+    """``base`` with ``override`` laid over it, mapping by mapping; lists and scalars are replaced."""
+    merged = dict(base)
+    for key, value in override.items():
+        both = isinstance(merged.get(key), dict) and isinstance(value, dict)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged
+
+
+def _numbers(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _numbers(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_numbers(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, str) and _EXPONENT.fullmatch(value):
+        return float(value)
+    return value
+
+
+def _explain(error: ValidationError, cls: type[BaseModel], source: str) -> str:
+    lines = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"]) or "(top level)"
+        if problem["type"] == "extra_forbidden":
+            name = str(problem["loc"][-1])
+            close = difflib.get_close_matches(name, sorted(_field_names(cls)), n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else "; remove it"
+            lines.append(f"  {key}: unknown key{hint}")
+        elif problem["type"] == "missing":
+            lines.append(f"  {key}: required, but not given")
+        else:
+            # The message of a validator of ours opens with "Value error, ".
+            message = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"  {key}: {message} (got {problem['input']!r:.100})")
+    return f"{source}: the configuration is not valid\n" + "\n".join(lines)
+
+
+def _field_names(cls: type[BaseModel]) -> set[str]:
+    """The names of all fields in ``cls`` and in the configuration classes nested in it."""
+    names: set[str] = set()
+    schema = cls.model_json_schema()
+    for part in [schema, *schema.get("$defs", {}).values()]:
+        names.update(part.get("properties", {}))
+    return names

@@ -1,0 +1,338 @@
+"""The configuration of each stage, and of the whole pipeline.
+
+``PipelineConfig`` is what a user writes (config/config.yaml); ``stage_config`` cuts out of it the part
+that one stage of one data set depends on. A stage sees nothing else, so a change elsewhere cannot
+make it stale.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from lvdm.config import Config, ConfigError, merge, parse
+from lvdm.data.config import ClipConfig, CropConfig, SplitConfig
+from lvdm.diffusion.config import ObjectiveConfig, SamplerConfig, ScheduleConfig
+from lvdm.evaluation.config import DetectorConfig, ProtocolConfig
+from lvdm.models.config import AutoencoderConfig, DiscriminatorConfig, UNetConfig
+from lvdm.reporting.config import ReportConfig
+from lvdm.training.config import AutoencoderLossConfig, TrainingConfig
+
+
+class ComputeConfig(Config):
+    """Where and how the networks run."""
+
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: CUDA where there is one.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="auto: bfloat16 autocast on CUDA, float32 on the CPU."
+    )
+    threads: int = Field(
+        2, ge=1, description="CPU threads of torch. Fixed, because sums in another order differ in the last bit."
+    )
+    workers: int = Field(0, ge=0, description="Processes that load training data; 0: the training process.")
+
+
+# ------------------------------------------------------------------------------------------- stages
+
+
+class ProbeConfig(Config):
+    """Stage probe."""
+
+    clip: ClipConfig = ClipConfig()
+    on_bad_video: Literal["skip", "fail"] = "skip"
+
+
+class ExtractConfig(Config):
+    """Stage extract."""
+
+    clip: ClipConfig = ClipConfig()
+    crop: CropConfig = CropConfig()
+
+
+class ShardConfig(Config):
+    """Stage shard."""
+
+    resolution: int = 128
+    split: SplitConfig = SplitConfig()
+
+
+class TrainAutoencoderConfig(Config):
+    """Stage train-autoencoder."""
+
+    clip: ClipConfig = ClipConfig()
+    model: AutoencoderConfig = AutoencoderConfig()
+    discriminator: DiscriminatorConfig = DiscriminatorConfig()
+    loss: AutoencoderLossConfig = AutoencoderLossConfig()
+    training: TrainingConfig = TrainingConfig(learning_rate=3.6e-5, batch_size=1, accumulate=2, betas=(0.5, 0.9))
+    compute: ComputeConfig = ComputeConfig()
+
+
+class EncodeConfig(Config):
+    """Stage encode: posterior moments of every window."""
+
+    clip: ClipConfig = ClipConfig()
+    batch_size: int = Field(8, ge=1)
+    compute: ComputeConfig = ComputeConfig()
+
+
+class TrainDiffusionConfig(Config):
+    """Stage train-diffusion."""
+
+    model: UNetConfig = UNetConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    objective: ObjectiveConfig = ObjectiveConfig()
+    training: TrainingConfig = TrainingConfig()
+    preview_sampler: SamplerConfig = SamplerConfig(method="dpm-solver++", steps=20)
+    compute: ComputeConfig = ComputeConfig()
+
+
+class SampleConfig(Config):
+    """Stage sample: one sampler."""
+
+    sampler: SamplerConfig = SamplerConfig()
+    batch_size: int = Field(16, ge=1)
+    seed: int = Field(0, ge=0)
+    compute: ComputeConfig = ComputeConfig()
+
+
+class PreviewConfig(Config):
+    """Stage preview: H.264 files for people, from uint8 clips."""
+
+    clip: ClipConfig = ClipConfig()
+    videos: int = Field(8, ge=1)
+    fps: float = Field(8.0, gt=0)
+    size: int = Field(128, ge=32, multiple_of=2)
+
+
+class FeaturesConfig(Config):
+    """Stage features: one detector on one set of clips."""
+
+    detector: DetectorConfig = DetectorConfig()
+    clip: ClipConfig = ClipConfig()
+    protocol: ProtocolConfig = ProtocolConfig()
+    batch_size: int = Field(16, ge=1)
+    compute: ComputeConfig = ComputeConfig()
+
+
+class ScoreConfig(Config):
+    """Stage score: distances between two sets of features."""
+
+    dataset: str
+    protocol_name: str
+    protocol: ProtocolConfig = ProtocolConfig()
+    detector_name: str
+    detector: DetectorConfig = DetectorConfig()
+
+
+class DatasetFiles(Config):
+    """What the page shows of one data set: the files of the stages before it."""
+
+    name: str
+    manifest: Path
+    records: tuple[Path, ...] = Field((), description="One record a video, of stage extract.")
+    table: Path
+    autoencoder_curve: Path
+    autoencoder_quality: Path
+    reconstructions: Path
+    diffusion_curve: Path
+    diffusion_quality: Path
+    samples: Path
+    statistics: Path
+    real_previews: Path
+    sample_previews: dict[str, Path] = Field({}, description="Sampler name to folder of previews.")
+    configs: dict[str, Path] = Field({}, description="Stage name to the frozen configuration that it ran with.")
+
+
+class ReportStageConfig(Config):
+    """Stage report."""
+
+    datasets: tuple[DatasetFiles, ...]
+    report: ReportConfig = ReportConfig()
+
+
+# ----------------------------------------------------------------------------------- what a user writes
+
+
+class DataSection(ClipConfig):
+    """Videos to clips: what a clip is, which videos are usable, which are held out."""
+
+    on_bad_video: Literal["skip", "fail"] = "skip"
+    crop: CropConfig = CropConfig()
+    split: SplitConfig = SplitConfig()
+
+
+class AutoencoderSection(Config):
+    """The video autoencoder and its training."""
+
+    model: AutoencoderConfig = AutoencoderConfig()
+    discriminator: DiscriminatorConfig = DiscriminatorConfig()
+    loss: AutoencoderLossConfig = AutoencoderLossConfig()
+    training: TrainingConfig = TrainingConfig(learning_rate=3.6e-5, batch_size=1, accumulate=2, betas=(0.5, 0.9))
+    encode_batch_size: int = Field(8, ge=1)
+    pin_code: bool = Field(False, description="Do not train again when only the code of lvdm changed.")
+
+
+class DiffusionSection(Config):
+    """The latent diffusion model and its training."""
+
+    model: UNetConfig = UNetConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    objective: ObjectiveConfig = ObjectiveConfig()
+    training: TrainingConfig = TrainingConfig()
+    preview_sampler: SamplerConfig = SamplerConfig(method="dpm-solver++", steps=20)
+    pin_code: bool = Field(False, description="Do not train again when only the code of lvdm changed.")
+
+
+class SampleSection(Config):
+    """Bulk sampling."""
+
+    samplers: dict[str, SamplerConfig] = Field({"ddim-50": SamplerConfig()}, min_length=1)
+    videos: int = Field(2048, ge=2, description="Generated videos a sampler.")
+    chunk_size: int = Field(256, ge=1, description="Videos a job; changes no video.")
+    batch_size: int = Field(16, ge=1)
+    seed: int = Field(0, ge=0, description="Video n depends on (seed, n) alone.")
+
+
+class EvaluateSection(Config):
+    """Scores: every detector under the protocol."""
+
+    detectors: dict[str, DetectorConfig] = Field({"random3d": DetectorConfig()}, min_length=1)
+    protocol_name: str = "lossless"
+    protocol: ProtocolConfig = ProtocolConfig()
+    batch_size: int = Field(16, ge=1)
+
+
+class DatasetConfig(Config):
+    """One data set: where its videos are, and what differs for it from the sections below."""
+
+    videos: str | tuple[str, ...] | None = Field(
+        None, description="Glob or globs of video files (mp4, mkv, avi, mov, wmv, webm, gif); ** descends."
+    )
+    frames: str | None = Field(
+        None, description="Folder of frame folders, one a video (the layout of StyleGAN-V and Endora)."
+    )
+    page: str | None = Field(None, description="Where the data set is to be had; shown when it is missing.")
+    override: dict[str, dict[str, Any]] = Field(
+        {}, description="Sections or parts of them that differ for this data set, e.g. {data: {fps: 25}}."
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self):
+        if (self.videos is None) == (self.frames is None):
+            raise ValueError("give either `videos` (a glob) or `frames` (a folder of frame folders)")
+        return self
+
+
+class PipelineConfig(Config):
+    """The whole pipeline: data sets, and the sections that hold for all of them."""
+
+    results: Path = Field(Path("results"), description="Folder that everything is written to.")
+    datasets: dict[str, DatasetConfig] = Field(min_length=1)
+    data: DataSection = DataSection()
+    autoencoder: AutoencoderSection = AutoencoderSection()
+    diffusion: DiffusionSection = DiffusionSection()
+    sample: SampleSection = SampleSection()
+    evaluate: EvaluateSection = EvaluateSection()
+    report: ReportConfig = ReportConfig()
+    compute: ComputeConfig = ComputeConfig()
+    demo: "DemoConfig | None" = None
+
+    @model_validator(mode="after")
+    def _shapes_agree(self):
+        time, height, _ = self.autoencoder.model.downsample
+        if self.data.length % time or self.data.resolution % height:
+            raise ValueError(
+                f"data.length {self.data.length} and data.resolution {self.data.resolution} must be multiples of "
+                f"autoencoder.model.downsample {self.autoencoder.model.downsample}"
+            )
+        if self.diffusion.model.temporal_length != self.data.length // time:
+            raise ValueError(
+                f"diffusion.model.temporal_length is {self.diffusion.model.temporal_length}, but a clip of "
+                f"{self.data.length} frames has {self.data.length // time} latent frames; set it to that"
+            )
+        channels = self.autoencoder.model.latent_channels
+        if (self.diffusion.model.in_channels, self.diffusion.model.out_channels) != (channels, channels):
+            raise ValueError(
+                f"diffusion.model.in_channels and out_channels must equal autoencoder.model.latent_channels ({channels})"
+            )
+        return self
+
+
+class DemoConfig(Config):
+    """The synthetic endoscopy videos of the demo (stage make-demo-videos)."""
+
+    patients: int = Field(12, ge=1)
+    frames: int = Field(64, ge=8)
+    size: tuple[int, int] = Field((128, 128), description="Height and width, pixels.")
+    fps: float = Field(15.0, gt=0)
+    seed: int = Field(0, ge=0)
+
+
+def for_dataset(pipeline: PipelineConfig, dataset: str) -> PipelineConfig:
+    """The pipeline's configuration as it holds for one data set, its overrides laid over the sections."""
+    override = pipeline.datasets[dataset].override
+    sections = set(PipelineConfig.model_fields) - {"results", "datasets", "demo"}
+    for section in override:
+        if section not in sections:
+            raise ConfigError(f"datasets.{dataset}.override.{section}: no such section; there are {sorted(sections)}")
+    merged = merge(pipeline.model_dump(mode="json"), override)
+    return parse(PipelineConfig, merged, source=f"datasets.{dataset}.override")
+
+
+def stage_config(pipeline: PipelineConfig, dataset: str, stage: str, name: str = "") -> Config:
+    """The part of the configuration that one stage of one data set depends on.
+
+    ``name`` is the sampler of stage ``sample`` and the detector of stages ``features`` and ``score``.
+    """
+    whole = for_dataset(pipeline, dataset)
+    return _STAGES[stage](whole, dataset, name)
+
+
+def _clip(whole: PipelineConfig) -> ClipConfig:
+    return ClipConfig(**{field: getattr(whole.data, field) for field in ClipConfig.model_fields})
+
+
+def _section(section: Config, *fields: str) -> dict[str, Any]:
+    return {field: getattr(section, field) for field in fields}
+
+
+_STAGES: dict[str, Callable[[PipelineConfig, str, str], Config]] = {
+    "probe": lambda whole, dataset, name: ProbeConfig(clip=_clip(whole), on_bad_video=whole.data.on_bad_video),
+    "extract": lambda whole, dataset, name: ExtractConfig(clip=_clip(whole), crop=whole.data.crop),
+    "shard": lambda whole, dataset, name: ShardConfig(resolution=whole.data.resolution, split=whole.data.split),
+    "train-autoencoder": lambda whole, dataset, name: TrainAutoencoderConfig(
+        clip=_clip(whole),
+        compute=whole.compute,
+        **_section(whole.autoencoder, "model", "discriminator", "loss", "training"),
+    ),
+    "encode": lambda whole, dataset, name: EncodeConfig(
+        clip=_clip(whole), batch_size=whole.autoencoder.encode_batch_size, compute=whole.compute
+    ),
+    "train-diffusion": lambda whole, dataset, name: TrainDiffusionConfig(
+        compute=whole.compute,
+        **_section(whole.diffusion, "model", "schedule", "objective", "training", "preview_sampler"),
+    ),
+    "sample": lambda whole, dataset, name: SampleConfig(
+        sampler=whole.sample.samplers[name],
+        compute=whole.compute,
+        **_section(whole.sample, "batch_size", "seed"),
+    ),
+    "preview": lambda whole, dataset, name: PreviewConfig(
+        clip=_clip(whole), videos=whole.report.videos, fps=whole.report.fps, size=whole.report.preview_size
+    ),
+    "features": lambda whole, dataset, name: FeaturesConfig(
+        detector=whole.evaluate.detectors[name],
+        clip=_clip(whole),
+        protocol=whole.evaluate.protocol,
+        batch_size=whole.evaluate.batch_size,
+        compute=whole.compute,
+    ),
+    "score": lambda whole, dataset, name: ScoreConfig(
+        dataset=dataset,
+        protocol_name=whole.evaluate.protocol_name,
+        protocol=whole.evaluate.protocol,
+        detector_name=name,
+        detector=whole.evaluate.detectors[name],
+    ),
+}

@@ -1,0 +1,51 @@
+"""Configuration of the training loops."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from lvdm.config import Config
+
+
+class AutoencoderLossConfig(Config):
+    """Reconstruction, perceptual, adversarial and KL terms (VQGAN/LDM recipe, as LVDM uses it)."""
+
+    perceptual: Path | None = Field(
+        None, description="TorchScript VGG16 (NVIDIA's metrics file) for LPIPS; null leaves the term out."
+    )
+    perceptual_weight: float = Field(1.0, ge=0)
+    kl_weight: float = Field(0.0, ge=0)
+    disc_start: int = Field(50001, ge=0, description="Step from which the adversarial term counts.")
+    disc_weight: float = Field(0.5, ge=0)
+
+
+class TrainingConfig(Config):
+    """One training run. A step is one optimiser update of `batch_size * accumulate` clips."""
+
+    steps: int = Field(100_000, ge=1)
+    batch_size: int = Field(3, ge=1)
+    accumulate: int = Field(1, ge=1, description="Batches whose gradients are added up for one step.")
+    learning_rate: float = Field(6e-5, gt=0)
+    warmup_steps: int = Field(0, ge=0, description="Steps over which the learning rate rises from 0.")
+    decay: Literal["constant", "cosine"] = Field(
+        "constant", description="Course of the learning rate after the warm-up; cosine ends at 0."
+    )
+    betas: tuple[float, float] = Field((0.9, 0.999), description="Adam's moment decays.")
+    weight_decay: float = Field(0.0, ge=0)
+    gradient_clip: float | None = Field(None, gt=0, description="Largest norm of the gradient.")
+    ema_decay: float = Field(0.9999, ge=0, lt=1, description="Decay of the averaged weights; 0: none.")
+    log_every: int = Field(50, ge=1, description="Steps between two rows of the training curve.")
+    validate_every: int = Field(1000, ge=1, description="Steps between two looks at the held-out clips.")
+    validate_clips: int = Field(256, ge=1, description="Held-out clips looked at, at most.")
+    picture_clips: int = Field(4, ge=1, le=32, description="Clips in a picture of reconstructions or samples.")
+    checkpoint_every: float = Field(15.0, gt=0, description="Minutes between two checkpoints.")
+    seed: int = Field(0, ge=0)
+
+
+class LatentScaling(Config):
+    """The affine map to the latents that the denoiser sees: z = scale * (latent + shift)."""
+
+    shift: float
+    scale: float = Field(gt=0)
+    clips: int = Field(ge=1, description="Training windows that it was measured on.")
