@@ -5,7 +5,6 @@ What exists under its final name is complete, whatever killed the writer.
 
 import hashlib
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -28,7 +27,7 @@ def publish(path: str | Path) -> Iterator[Path]:
         yield temporary
         if temporary.is_dir():
             shutil.rmtree(path, ignore_errors=True)
-        os.replace(temporary, path)
+        temporary.replace(path)
     except BaseException:
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)

@@ -254,7 +254,7 @@ class PipelineConfig(Config):
         channels = self.autoencoder.model.latent_channels
         if (self.diffusion.model.in_channels, self.diffusion.model.out_channels) != (channels, channels):
             raise ValueError(
-                f"diffusion.model.in_channels and out_channels must equal autoencoder.model.latent_channels ({channels})"
+                f"diffusion.model.in_channels and out_channels must be autoencoder.model.latent_channels ({channels})"
             )
         return self
 
