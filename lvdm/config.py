@@ -11,10 +11,10 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 ConfigT = TypeVar("ConfigT", bound="Config")
 
@@ -42,6 +42,19 @@ class Config(BaseModel):
     def replace(self, **changes: Any) -> Self:
         """A validated copy with some top-level fields changed."""
         return parse(type(self), {**self.model_dump(mode="json"), **changes}, source="replace()")
+
+
+class ComputeConfig(Config):
+    """Where and how the networks run."""
+
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: CUDA where there is one.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="auto: bfloat16 autocast on CUDA, float32 on the CPU."
+    )
+    threads: int = Field(
+        2, ge=1, description="CPU threads of torch. Fixed, because sums in another order differ in the last bit."
+    )
+    workers: int = Field(0, ge=0, description="Processes that load training data; 0: the training process.")
 
 
 def parse(cls: type[ConfigT], data: Any, source: str) -> ConfigT:

@@ -11,27 +11,13 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from lvdm.config import Config, ConfigError, merge, parse
+from lvdm.config import ComputeConfig, Config, ConfigError, merge, parse
 from lvdm.data.config import ClipConfig, CropConfig, SplitConfig
 from lvdm.diffusion.config import ObjectiveConfig, SamplerConfig, ScheduleConfig
 from lvdm.evaluation.config import DetectorConfig, ProtocolConfig
 from lvdm.models.config import AutoencoderConfig, DiscriminatorConfig, UNetConfig
 from lvdm.reporting.config import ReportConfig
 from lvdm.training.config import AutoencoderLossConfig, TrainingConfig
-
-
-class ComputeConfig(Config):
-    """Where and how the networks run."""
-
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: CUDA where there is one.")
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="auto: bfloat16 autocast on CUDA, float32 on the CPU."
-    )
-    threads: int = Field(
-        2, ge=1, description="CPU threads of torch. Fixed, because sums in another order differ in the last bit."
-    )
-    workers: int = Field(0, ge=0, description="Processes that load training data; 0: the training process.")
-
 
 # ------------------------------------------------------------------------------------------- stages
 

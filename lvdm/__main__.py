@@ -1,0 +1,186 @@
+"""The command line: one subcommand a stage, made from the signature of the stage's ``run``."""
+
+import argparse
+import ast
+import importlib
+import inspect
+import json
+import logging
+import sys
+import types
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+import yaml
+
+from lvdm import __version__
+from lvdm.config import Config, ConfigError, merge, parse, read_mapping
+from lvdm.provenance import code_stamp
+
+_logger = logging.getLogger("lvdm")
+
+# In the order of the pipeline; the names of the modules in lvdm/stages, with dashes.
+STAGES = (
+    "make-demo-videos",
+    "probe",
+    "extract",
+    "export-frames",
+    "shard",
+    "train-autoencoder",
+    "encode",
+    "latent-statistics",
+    "train-diffusion",
+    "sample",
+    "preview",
+    "features",
+    "score",
+    "table",
+    "report",
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand. Returns the exit code: 0, or 1 after an error, which is logged."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    parser = _top_parser()
+    stage = parser.parse_args(arguments[:1]).stage
+    if stage == "schema":
+        return _schema()
+    run = importlib.import_module(_module(stage)).run
+    options = _stage_parser(stage, run).parse_args(arguments[1:])
+    _start_logging(options.log)
+    try:
+        keywords = {name: getattr(options, name) for name in _keywords(run)}
+        config_class = _config_class(run)
+        if config_class is None:
+            run(**keywords)
+        else:
+            run(_read_config(config_class, options, stage), **keywords)
+    except (ValueError, OSError) as error:
+        # The trace is for the log file; the message says what to do.
+        _logger.error("%s: %s", stage, error, exc_info=logging.getLogger().isEnabledFor(logging.DEBUG))
+        return 1
+    return 0
+
+
+def _top_parser() -> argparse.ArgumentParser:
+    width = max(map(len, STAGES)) + 2
+    lines = [f"  {stage:<{width}}{_summary(stage)}" for stage in STAGES]
+    lines.append(f"  {'schema':<{width}}Print the JSON schema of the pipeline's configuration.")
+    parser = argparse.ArgumentParser(
+        prog="lvdm",
+        description="Latent video diffusion for endoscopy, a subcommand a stage.",
+        epilog="stages, in the order of the pipeline:\n"
+        + "\n".join(lines)
+        + "\n\nlvdm STAGE --help shows its options.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"lvdm {__version__}")
+    parser.add_argument("stage", choices=[*STAGES, "schema"], metavar="STAGE", help="one of the stages below")
+    return parser
+
+
+def _stage_parser(stage: str, run: Callable) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"lvdm {stage}",
+        description=inspect.getdoc(run),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    if _config_class(run) is not None:
+        parser.add_argument("--config", type=Path, help="YAML or JSON file; without it the defaults hold")
+        parser.add_argument(
+            "--set", action="append", default=[], metavar="KEY=VALUE", help="change one value, e.g. training.steps=100"
+        )
+    parser.add_argument("--log", type=Path, help="file that the log lines are also written to")
+    hints = get_type_hints(run)
+    for name, parameter in _keywords(run).items():
+        kind, several = _value_type(hints[name])
+        required = parameter.default is inspect.Parameter.empty
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=kind,
+            nargs="*" if several else None,
+            required=required,
+            default=None if required else parameter.default,
+            metavar={Path: "PATH", int: "N"}.get(kind, "TEXT"),
+        )
+    return parser
+
+
+def _keywords(run: Callable) -> dict[str, inspect.Parameter]:
+    parameters = inspect.signature(run).parameters
+    return {name: item for name, item in parameters.items() if item.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def _config_class(run: Callable) -> type[Config] | None:
+    return get_type_hints(run).get("config")
+
+
+def _value_type(hint: Any) -> tuple[type, bool]:
+    """The type of one value, and whether several are taken: ``list[Path]`` is (Path, True)."""
+    if get_origin(hint) is types.UnionType:
+        (hint,) = [part for part in get_args(hint) if part is not type(None)]
+    if get_origin(hint) is list:
+        return get_args(hint)[0], True
+    return hint, False
+
+
+def _read_config(config_class: type[Config], options: argparse.Namespace, stage: str) -> Config:
+    """The stage's configuration: from a plain file, or from one that the workflow froze."""
+    data = read_mapping(options.config) if options.config else {}
+    if "code" in data and "config" in data:
+        _check_frozen(data, stage, options.config)
+        data = data["config"]
+    for change in options.set:
+        key, equals, value = change.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {change}: write KEY=VALUE")
+        nested: Any = yaml.safe_load(value)
+        for part in reversed(key.split(".")):
+            nested = {part: nested}
+        data = merge(data, nested)
+    return parse(config_class, data, source=str(options.config or "the defaults"))
+
+
+def _check_frozen(frozen: dict[str, Any], stage: str, path: Path) -> None:
+    """Refuse to make a file under a stamp that is not that of the code that runs."""
+    if frozen["stage"].partition(".")[0] != stage:
+        raise ConfigError(f"{path}: is the configuration of stage {frozen['stage']}, not of {stage}")
+    found = code_stamp(_module(stage))
+    if frozen["code"] not in (found, "pinned"):
+        raise ConfigError(
+            f"{path}: planned with lvdm code {frozen['code']}, but the code in {Path(__file__).parent} is {found} by now; "
+            "start snakemake again, so that it plans with the code that is there"
+        )
+
+
+def _module(stage: str) -> str:
+    return f"lvdm.stages.{stage.replace('-', '_')}"
+
+
+def _summary(stage: str) -> str:
+    """The first line of the stage's docstring, read without importing it."""
+    path = Path(__file__).parent / "stages" / f"{stage.replace('-', '_')}.py"
+    return (ast.get_docstring(ast.parse(path.read_bytes())) or "").partition("\n")[0]
+
+
+def _schema() -> int:
+    from lvdm.stages.config import PipelineConfig
+
+    sys.stdout.write(json.dumps(PipelineConfig.model_json_schema(), indent=2) + "\n")
+    return 0
+
+
+def _start_logging(path: Path | None) -> None:
+    handlers: list[logging.Handler] = [logging.StreamHandler()]
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(path, encoding="utf-8"))
+    logging.basicConfig(
+        level=logging.INFO, handlers=handlers, format="%(asctime)s %(levelname).1s %(message)s", datefmt="%H:%M:%S"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

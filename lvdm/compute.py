@@ -1,0 +1,46 @@
+"""Where and how the networks of a stage run."""
+
+import logging
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+
+from lvdm.config import ComputeConfig
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Compute:
+    """The device, and the arithmetic of the networks on it."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+    def autocast(self) -> AbstractContextManager:
+        """Mixed precision where `dtype` is bfloat16, else nothing."""
+        if self.dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=self.dtype)
+
+
+def setup(config: ComputeConfig) -> Compute:
+    """Choose device and precision, and fix the number of CPU threads.
+
+    The thread count comes from the configuration, not from the machine: a sum in another order
+    differs in its last bit, and the same configuration must give the same table.
+    Raises ``ValueError`` when CUDA is asked for and there is none.
+    """
+    available = torch.cuda.is_available()
+    if config.device == "cuda" and not available:
+        raise ValueError("compute.device is cuda, but torch sees no CUDA device; set compute.device: auto")
+    device = torch.device("cpu" if config.device == "cpu" or not available else "cuda")
+    torch.set_num_threads(config.threads)
+    torch.set_float32_matmul_precision("high")
+    precision = config.precision
+    if precision == "auto":
+        precision = "bfloat16" if device.type == "cuda" else "float32"
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {config.threads} threads"
+    _logger.info("running on %s in %s", name, precision)
+    return Compute(device, getattr(torch, precision))

@@ -1,0 +1,84 @@
+"""Progress that is visible on a terminal and in a log file.
+
+On a terminal a bar moves; in any case a line goes to the log every few seconds, so that a job on a
+cluster shows how far it is.
+"""
+
+import logging
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from tqdm import tqdm
+
+Item = TypeVar("Item")
+
+LINE_EVERY_SECONDS = 10.0
+
+_logger = logging.getLogger(__name__)
+
+
+class Progress:
+    """Counts finished units of one piece of work and tells the terminal and the log.
+
+    Use as a context manager; call :meth:`advance` with the units done, and with values worth showing.
+    """
+
+    def __init__(self, what: str, total: int | None, unit: str, done: int = 0):
+        self.what, self.total, self.unit = what, total, unit
+        self.done = self._done_at_start = done
+        self._start = self._last_line = time.monotonic()
+        self._bar = tqdm(
+            desc=what,
+            total=total,
+            initial=done,
+            unit=unit,
+            leave=False,
+            disable=not sys.stderr.isatty(),
+            mininterval=0.5,
+        )
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, kind, error, trace) -> None:
+        self._bar.close()
+        if error is None and time.monotonic() - self._start >= LINE_EVERY_SECONDS:
+            self._line()
+
+    def advance(self, units: int = 1, **values: float) -> None:
+        """Add ``units``; ``values`` (a loss, say) are shown beside the rate."""
+        self.done += units
+        if values:
+            self._bar.set_postfix({name: f"{value:.4g}" for name, value in values.items()}, refresh=False)
+        self._bar.update(units)
+        if time.monotonic() - self._last_line >= LINE_EVERY_SECONDS:
+            self._last_line = time.monotonic()
+            self._line(**values)
+
+    def _line(self, **values: float) -> None:
+        seconds = max(time.monotonic() - self._start, 1e-9)
+        rate = (self.done - self._done_at_start) / seconds
+        parts = [f"{self.done}/{self.total} {self.unit}" if self.total else f"{self.done} {self.unit}"]
+        parts.append(f"{rate:.3g} {self.unit}/s")
+        if self.total and rate > 0 and self.done < self.total:
+            parts.append(f"{_clock((self.total - self.done) / rate)} left")
+        parts += [f"{name} {value:.4g}" for name, value in values.items()]
+        _logger.info("%s: %s", self.what, ", ".join(parts))
+
+
+def track(items: Iterable[Item], what: str, total: int | None = None, unit: str = "item") -> Iterator[Item]:
+    """Yield ``items`` and report how many have been dealt with."""
+    if total is None and hasattr(items, "__len__"):
+        total = len(items)
+    with Progress(what, total, unit) as progress:
+        for item in items:
+            yield item
+            progress.advance()
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -1,0 +1,106 @@
+"""What made a result: the stamp of the code, and the versions it ran with.
+
+The stamp of a stage is a hash over the syntax trees of its module and of every module of this package
+that it imports, directly or not. Comments, docstrings and formatting are not part of a syntax tree, so
+they make nothing stale; a changed statement in a sampler makes the samples stale but not the training.
+"""
+
+import ast
+import hashlib
+import platform
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+PACKAGE = "lvdm"
+
+# Their values are frozen in the stage's configuration (config), or they cannot change a result.
+_NOT_PART_OF_A_STAMP = {"config", "progress", "provenance"}
+
+# Files beside the modules that decide what a page looks like.
+_DATA_SUFFIXES = {".html", ".css", ".js", ".j2"}
+
+
+def code_stamp(module: str, root: Path | None = None) -> str:
+    """16 hexadecimal digits over the code that ``module`` (``lvdm.stages.sample``, say) runs.
+
+    ``root`` is the folder that holds the package; by default that of the package being run.
+    Raises ``FileNotFoundError`` when there is no such module.
+    """
+    root = root or Path(__file__).parent.parent
+    digest = hashlib.sha256()
+    for name in sorted(_closure(module, root)):
+        path = _module_file(name, root)
+        digest.update(f"{name}\n{_code(path)}\n".encode())
+        for data in sorted(path.parent.rglob("*")):
+            if data.suffix in _DATA_SUFFIXES:
+                digest.update(f"{data.relative_to(root)}\n".encode() + data.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python, of this package and of the packages that results depend on."""
+    packages = ("torch", "pytorch-lightning", "numpy", "scipy", "pandas", "decord", "imageio-ffmpeg", "snakemake")
+    found = {"python": platform.python_version(), "platform": platform.platform(), PACKAGE: _own_version()}
+    for package in packages:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def _own_version() -> str:
+    return getattr(sys.modules.get(PACKAGE), "__version__", "unknown")
+
+
+def _closure(module: str, root: Path) -> set[str]:
+    """``module`` and all modules of the package that it imports, in functions too."""
+    found: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name in found or name.rpartition(".")[2] in _NOT_PART_OF_A_STAMP:
+            continue
+        found.add(name)
+        waiting += _imports(_module_file(name, root), root)
+    return found
+
+
+def _imports(path: Path, root: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_bytes(), filename=str(path))):
+        if isinstance(node, ast.Import):
+            candidates = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            candidates = [node.module] + [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in candidates:
+            if name.partition(".")[0] == PACKAGE and _exists(name, root):
+                yield name
+
+
+def _exists(module: str, root: Path) -> bool:
+    path = root.joinpath(*module.split("."))
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+
+def _module_file(module: str, root: Path) -> Path:
+    path = root.joinpath(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def _code(path: Path) -> str:
+    """The module's statements in a normal form: no comments, no docstrings, no formatting."""
+    tree = ast.parse(path.read_bytes(), filename=str(path))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
+                node.body = node.body[1:] or [ast.Pass()]
+    return ast.unparse(tree)
