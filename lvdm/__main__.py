@@ -52,14 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _start_logging(options.log)
     try:
         keywords = {name: getattr(options, name) for name in _keywords(run)}
-        config_class = _config_class(run)
-        if config_class is None:
-            run(**keywords)
-        else:
-            run(_read_config(config_class, options, stage), **keywords)
+        config = _read_config(_config_class(run), options, stage)
+        positional = () if config is None else (config,)
+        run(*positional, **keywords)
     except (ValueError, OSError) as error:
-        # The trace is for the log file; the message says what to do.
-        _logger.error("%s: %s", stage, error, exc_info=logging.getLogger().isEnabledFor(logging.DEBUG))
+        # The message says what was wrong and what to do; where in the code is for who asks.
+        _logger.error("%s: %s", stage, error, exc_info=options.debug)
         return 1
     return 0
 
@@ -87,12 +85,12 @@ def _stage_parser(stage: str, run: Callable) -> argparse.ArgumentParser:
         description=inspect.getdoc(run),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    if _config_class(run) is not None:
-        parser.add_argument("--config", type=Path, help="YAML or JSON file; without it the defaults hold")
-        parser.add_argument(
-            "--set", action="append", default=[], metavar="KEY=VALUE", help="change one value, e.g. training.steps=100"
-        )
+    parser.add_argument("--config", type=Path, help="YAML or JSON file; without it the defaults hold")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change one value, e.g. training.steps=100"
+    )
     parser.add_argument("--log", type=Path, help="file that the log lines are also written to")
+    parser.add_argument("--debug", action="store_true", help="show where in the code an error arose")
     hints = get_type_hints(run)
     for name, parameter in _keywords(run).items():
         kind, several = _value_type(hints[name])
@@ -126,8 +124,11 @@ def _value_type(hint: Any) -> tuple[type, bool]:
     return hint, False
 
 
-def _read_config(config_class: type[Config], options: argparse.Namespace, stage: str) -> Config:
-    """The stage's configuration: from a plain file, or from one that the workflow froze."""
+def _read_config(config_class: type[Config] | None, options: argparse.Namespace, stage: str) -> Config | None:
+    """The stage's configuration: from a plain file, or from one that the workflow froze.
+
+    A stage without settings (no ``config_class``) has a frozen file all the same, for its code stamp.
+    """
     data = read_mapping(options.config) if options.config else {}
     if "code" in data and "config" in data:
         _check_frozen(data, stage, options.config)
@@ -140,6 +141,10 @@ def _read_config(config_class: type[Config], options: argparse.Namespace, stage:
         for part in reversed(key.split(".")):
             nested = {part: nested}
         data = merge(data, nested)
+    if config_class is None:
+        if data:
+            raise ConfigError(f"{stage} has no settings, but {', '.join(data)} is given; leave it out")
+        return None
     return parse(config_class, data, source=str(options.config or "the defaults"))
 
 
@@ -150,7 +155,7 @@ def _check_frozen(frozen: dict[str, Any], stage: str, path: Path) -> None:
     found = code_stamp(_module(stage))
     if frozen["code"] not in (found, "pinned"):
         raise ConfigError(
-            f"{path}: planned with lvdm code {frozen['code']}, but the code in {Path(__file__).parent} is {found} by now; "
+            f"{path}: planned with lvdm code {frozen['code']}, but {Path(__file__).parent} is {found} by now; "
             "start snakemake again, so that it plans with the code that is there"
         )
 
