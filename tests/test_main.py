@@ -1,0 +1,74 @@
+"""The command line: help, options from signatures, frozen configurations, exit codes."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from lvdm.__main__ import STAGES, main
+from lvdm.provenance import code_stamp
+
+
+@pytest.fixture
+def demo_videos(tmp_path):
+    return ["make-demo-videos", "--folder", str(tmp_path / "videos"), "--set", "patients=1", "--set", "frames=8"]
+
+
+def _frozen(path, code, stage="make-demo-videos"):
+    config = {"patients": 1, "frames": 8, "size": [32, 32]}
+    path.write_text(json.dumps({"stage": stage, "code": code, "config": config}))
+    return str(path)
+
+
+def test_help_shows_a_line_a_stage_and_imports_no_network():
+    code = (
+        "import sys; from lvdm.__main__ import main\ntry: main(['--help'])\nfinally: assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for stage in STAGES:
+        (line,) = [line for line in done.stdout.splitlines() if line.strip().startswith(f"{stage} ")]
+        assert len(line.split()) > 3, "each stage says what it does"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_each_stage_has_its_help(stage, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main([stage, "--help"])
+    assert "--log" in capsys.readouterr().out
+
+
+def test_a_stage_runs_by_hand_and_logs_to_the_file(demo_videos, tmp_path):
+    log = tmp_path / "logs" / "run.log"
+    done = subprocess.run(
+        [sys.executable, "-m", "lvdm", *demo_videos, "--log", str(log)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "videos").glob("*.mp4"))) == 1
+    assert log.read_text()
+
+
+def test_an_error_is_one_message_and_exit_code_1(tmp_path, caplog, demo_videos):
+    assert main([*demo_videos, "--set", "patiens=3"]) == 1
+    assert "patiens: unknown key; did you mean 'patients'?" in caplog.text
+    assert main([*demo_videos, "--set", "patients"]) == 1
+    assert "write KEY=VALUE" in caplog.text
+    assert not (tmp_path / "videos").exists()
+
+
+def test_a_frozen_configuration_runs_only_with_the_code_it_was_planned_with(tmp_path, caplog):
+    folder = tmp_path / "videos"
+    arguments = ["make-demo-videos", "--folder", str(folder), "--config"]
+    assert main([*arguments, _frozen(tmp_path / "old.json", "0123456789abcdef")]) == 1
+    assert "start snakemake again" in caplog.text
+    assert not folder.exists()
+    assert main([*arguments, _frozen(tmp_path / "other.json", "pinned", stage="probe")]) == 1
+    assert "is the configuration of stage probe" in caplog.text
+    assert main([*arguments, _frozen(tmp_path / "now.json", code_stamp("lvdm.stages.make_demo_videos"))]) == 0
+    assert len(list(folder.glob("*.mp4"))) == 1
+
+
+def test_schema_is_json(capsys):
+    assert main(["schema"]) == 0
+    assert "datasets" in json.loads(capsys.readouterr().out)["properties"]
