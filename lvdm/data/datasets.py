@@ -1,0 +1,133 @@
+"""What training reads: clips from shards, and moments from the latent cache, as torch data sets.
+
+Both keep their files memory-mapped and pickle without the data, so that worker processes cost no memory.
+They are indexed in the order of the given files; :mod:`lvdm.data.sampler` decides the order of training.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from einops import rearrange
+from torch.utils.data import Dataset
+
+from lvdm.data.config import ClipConfig
+from lvdm.data.shards import Shard, Window, read_clip, windows
+from lvdm.files import read_json
+
+
+def to_float(frames: torch.Tensor) -> torch.Tensor:
+    """Frames as on disk, uint8 ``(..., T, H, W, 3)``, to frames in memory, float32 ``(..., C, T, H, W)`` in [-1, 1]."""
+    return rearrange(frames, "... t h w c -> ... c t h w").float().div_(127.5).sub_(1)
+
+
+def to_uint8(clips: torch.Tensor) -> torch.Tensor:
+    """Inverse of :func:`to_float`; rounds, and clips what lies outside [-1, 1]."""
+    levels = (clips.float() + 1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+    return rearrange(levels, "... c t h w -> ... t h w c").contiguous()
+
+
+class ClipDataset(Dataset[torch.Tensor]):
+    """Every window of the given shards. An item is a clip, float32 ``(C, T, H, W)`` in [-1, 1].
+
+    Shards without windows are fine, as long as one has some. Raises ``ValueError`` when none has, or
+    when the shards are not of ``clip.resolution``.
+    """
+
+    def __init__(self, shards: Sequence[str | Path], clip: ClipConfig):
+        self.clip = clip
+        self.shards = [Shard(path) for path in shards]
+        for shard in self.shards:
+            _check_resolution(shard, clip)
+        self.items: list[tuple[int, Window]] = [
+            (number, window) for number, shard in enumerate(self.shards) for window in windows(shard, clip)
+        ]
+        if not self.items:
+            longest = max((video.frames for shard in self.shards for video in shard.videos), default=0)
+            raise ValueError(
+                f"no clips in {_names(shards)}: a clip covers {clip.span} frames, and the longest video has {longest}; "
+                "lower data.length or data.stride, add videos, or change data.split"
+            )
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        shard, window = self.items[index]
+        return to_float(torch.from_numpy(read_clip(self.shards[shard], window, self.clip)))
+
+
+class LatentDataset(Dataset[torch.Tensor]):
+    """Every window of the given latent caches. An item holds its posterior's moments.
+
+    An item is float32 ``(2, C, T/4, H/8, W/8)``: mean and log-variance. Caches without windows are
+    fine, as long as one has some. Raises ``ValueError`` when none has, when a cache does not agree with
+    its ``.json``, or when the shapes of two caches differ.
+    """
+
+    def __init__(self, latents: Sequence[str | Path]):
+        self.paths = [Path(path) for path in latents]
+        self._open()
+        if not len(self):
+            raise ValueError(
+                f"no latents in {_names(latents)}; the clip shards that they were made from hold no windows: "
+                "lower data.length or data.stride, add videos, or change data.split"
+            )
+        shapes = {cache.shape[1:] for cache in self._caches if len(cache)}
+        if len(shapes) > 1:
+            raise ValueError(
+                f"{_names(latents)} hold latents of different shapes {sorted(shapes)}; run stage encode for all again"
+            )
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if self.paths else 0
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        number = int(np.searchsorted(self._ends, index, side="right"))
+        row = index - int(self._ends[number])  # counted from the end of its cache
+        return torch.from_numpy(self._caches[number][row].astype(np.float32))
+
+    def __getstate__(self) -> list[Path]:
+        return self.paths
+
+    def __setstate__(self, paths: list[Path]) -> None:
+        self.paths = paths
+        self._open()
+
+    def _open(self) -> None:
+        self._caches = [_open_latents(path) for path in self.paths]
+        self._ends = np.cumsum([len(cache) for cache in self._caches])
+
+
+def _check_resolution(shard: Shard, clip: ClipConfig) -> None:
+    height, width = shard.frames.shape[1:3]
+    if (height, width) != (clip.resolution, clip.resolution):
+        raise ValueError(
+            f"{shard.path} has frames of {height}x{width}, but data.resolution is {clip.resolution}; "
+            "run stages extract and shard with this resolution"
+        )
+
+
+def _open_latents(path: Path) -> np.ndarray:
+    record = path.with_suffix(".json")
+    for file in (path, record):
+        if not file.is_file():
+            raise FileNotFoundError(f"{file} is missing; run stage encode for {path.stem}")
+    try:
+        cache = np.load(path, mmap_mode="r")
+    except ValueError as error:
+        raise ValueError(f"{path}: not a whole .npy file ({error}); delete it and run stage encode again") from None
+    described = len(read_json(record)["windows"])
+    if cache.ndim != 6 or cache.shape[1] != 2 or len(cache) != described:
+        raise ValueError(
+            f"{path} holds {cache.shape}, but {record.name} describes {described} windows of mean and log-variance; "
+            "delete both and run stage encode again"
+        )
+    return cache
+
+
+def _names(paths: Sequence[str | Path]) -> str:
+    return ", ".join(map(str, paths)) or "an empty list of files"
