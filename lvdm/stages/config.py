@@ -5,11 +5,11 @@ that one stage of one data set depends on. A stage sees nothing else, so a chang
 make it stale.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from lvdm.config import ComputeConfig, Config, ConfigError, merge, parse
 from lvdm.data.config import ClipConfig, CropConfig, SplitConfig
@@ -18,6 +18,20 @@ from lvdm.evaluation.config import DetectorConfig, ProtocolConfig
 from lvdm.models.config import AutoencoderConfig, DiscriminatorConfig, UNetConfig
 from lvdm.reporting.config import ReportConfig
 from lvdm.training.config import AutoencoderLossConfig, TrainingConfig
+
+# Names become parts of file names and of rows of tables.
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+.-]*$")]
+
+# Folders of the results that belong to no data set, and rows of the table that belong to no sampler.
+RESERVED_DATASETS = ("benchmarks", "logs", "report", "tables")
+RESERVED_SAMPLERS = ("noise", "real")
+
+
+def _refuse(names: Iterable[str], reserved: tuple[str, ...]) -> None:
+    for name in names:
+        if name in reserved:
+            raise ValueError(f"the name {name!r} is taken by the pipeline itself; choose another")
+
 
 # ------------------------------------------------------------------------------------------- stages
 
@@ -173,17 +187,22 @@ class DiffusionSection(Config):
 class SampleSection(Config):
     """Bulk sampling."""
 
-    samplers: dict[str, SamplerConfig] = Field({"ddim-50": SamplerConfig()}, min_length=1)
+    samplers: dict[Name, SamplerConfig] = Field({"ddim-50": SamplerConfig()}, min_length=1)
     videos: int = Field(2048, ge=2, description="Generated videos a sampler.")
     chunk_size: int = Field(256, ge=1, description="Videos a job; changes no video.")
     batch_size: int = Field(16, ge=1)
     seed: int = Field(0, ge=0, description="Video n depends on (seed, n) alone.")
 
+    @model_validator(mode="after")
+    def _names_are_free(self):
+        _refuse(self.samplers, RESERVED_SAMPLERS)
+        return self
+
 
 class EvaluateSection(Config):
     """Scores: every detector under the protocol."""
 
-    detectors: dict[str, DetectorConfig] = Field({"random3d": DetectorConfig()}, min_length=1)
+    detectors: dict[Name, DetectorConfig] = Field({"random3d": DetectorConfig()}, min_length=1)
     protocol_name: str = "lossless"
     protocol: ProtocolConfig = ProtocolConfig()
     batch_size: int = Field(16, ge=1)
@@ -214,7 +233,7 @@ class PipelineConfig(Config):
     """The whole pipeline: data sets, and the sections that hold for all of them."""
 
     results: Path = Field(Path("results"), description="Folder that everything is written to.")
-    datasets: dict[str, DatasetConfig] = Field(min_length=1)
+    datasets: dict[Name, DatasetConfig] = Field(min_length=1)
     data: DataSection = DataSection()
     autoencoder: AutoencoderSection = AutoencoderSection()
     diffusion: DiffusionSection = DiffusionSection()
@@ -223,6 +242,11 @@ class PipelineConfig(Config):
     report: ReportConfig = ReportConfig()
     compute: ComputeConfig = ComputeConfig()
     demo: "DemoConfig | None" = None
+
+    @model_validator(mode="after")
+    def _names_are_free(self):
+        _refuse(self.datasets, RESERVED_DATASETS)
+        return self
 
     @model_validator(mode="after")
     def _shapes_agree(self):
