@@ -1,0 +1,123 @@
+"""Attention over space and over time, factorised (LVDM, section 3.2).
+
+Both layers take and return a feature map ``(B, C, T, H, W)`` and add their result to it. Attention within a
+frame and attention along the frames of one position follow each other, so that the cost is
+``T (HW)^2 + HW T^2`` and not ``(THW)^2``.
+"""
+
+import torch
+from einops import rearrange, repeat
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+NORM_GROUPS = 32
+
+
+def zero_initialised(module: nn.Module) -> nn.Module:
+    """``module`` with all parameters 0: a residual branch that ends in it starts as the identity."""
+    for parameter in module.parameters():
+        nn.init.zeros_(parameter)
+    return module
+
+
+class SpatialAttention(nn.Module):
+    """Multi-head self-attention among the positions of each frame; residual. ``channels`` is a multiple of 32."""
+
+    def __init__(self, channels: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.GroupNorm(NORM_GROUPS, channels)
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.out = zero_initialised(nn.Linear(channels, channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, C, T, H, W)`` to the same shape."""
+        frames = self.norm(rearrange(x, "b c t h w -> (b t) c (h w)"))
+        qkv = self.qkv(rearrange(frames, "n c s -> n s c"))
+        query, key, value = rearrange(qkv, "n s (three k d) -> three n k s d", three=3, k=self.heads)
+        attended = F.scaled_dot_product_attention(query, key, value)
+        out = self.out(rearrange(attended, "n k s d -> n s (k d)"))
+        return x + rearrange(out, "(b t) (h w) c -> b c t h w", t=x.shape[2], h=x.shape[3])
+
+
+class RelativePosition(nn.Module):
+    """A learned vector for each distance of two frames, clipped at ``reach`` (Shaw et al. 2018, section 3.2)."""
+
+    def __init__(self, reach: int, channels: int):
+        super().__init__()
+        self.reach = reach
+        self.table = nn.Parameter(torch.empty(2 * reach + 1, channels))
+        nn.init.xavier_uniform_(self.table)
+
+    def forward(self, length: int) -> Tensor:
+        """``(length, length, channels)``; entry ``[i, j]`` belongs to the distance ``j - i``."""
+        position = torch.arange(length, device=self.table.device)
+        distance = (position[None, :] - position[:, None]).clamp(-self.reach, self.reach)
+        return self.table[distance + self.reach]
+
+
+class TemporalAttention(nn.Module):
+    """Multi-head self-attention among the frames of each position, aware of their distances; residual.
+
+    With head dimension ``d``, relative keys ``r`` and values ``u`` (Shaw et al. 2018, equations 3 and 4)::
+
+        logit[i, j] = q_i . k_j / sqrt(d) + q_j . r[j, i] / d^(1/4)
+        out[i]      = sum_j softmax_j(logit[i, j]) (v_j + u[i, j])
+
+    In the paper the second term is ``q_i . r[i, j] / sqrt(d)``. The released weights were trained with the form
+    above, query and key exchanged and divided once by the fourth root, and are wrong with any other.
+
+    Both terms are folded into one call of ``scaled_dot_product_attention`` by widening the heads by ``T``:
+    a unit vector beside each query picks the key's additional logits, and a unit vector beside each value
+    brings the attention weights out, which ``u`` is then contracted with.
+    """
+
+    def __init__(self, channels: int, heads: int, reach: int):
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.GroupNorm(NORM_GROUPS, channels)
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.relative_key = RelativePosition(reach, channels // heads)
+        self.relative_value = RelativePosition(reach, channels // heads)
+        self.out = zero_initialised(nn.Linear(channels, channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, C, T, H, W)`` to the same shape."""
+        tracks = self.norm(rearrange(x, "b c t h w -> (b h w) c t"))
+        qkv = self.qkv(rearrange(tracks, "n c t -> n t c"))
+        query, key, value = rearrange(qkv, "n t (three k d) -> three n k t d", three=3, k=self.heads)
+        out = self.out(rearrange(self._attend(query, key, value), "n k t d -> n t (k d)"))
+        return x + rearrange(out, "(b h w) t c -> b c t h w", h=x.shape[3], w=x.shape[4])
+
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Each ``(N, heads, T, d)``."""
+        count, heads, length, width = query.shape
+        relative_key = self.relative_key(length).to(query.dtype)
+        relative_value = self.relative_value(length).to(query.dtype)
+        unit = torch.eye(length, dtype=query.dtype, device=query.device)
+        unit = repeat(unit, "i j -> n k i j", n=count, k=heads)
+        # The common factor 1/sqrt(d) turns d^(1/4) into the d^(-1/4) of the formula.
+        logits = torch.einsum("n k j d, j i d -> n k j i", query, relative_key) * width**0.25
+        attended = F.scaled_dot_product_attention(
+            torch.cat([query, unit], dim=-1),
+            torch.cat([key, logits], dim=-1),
+            torch.cat([value, unit], dim=-1),
+            scale=width**-0.5,
+        )
+        out, weights = attended.split([width, length], dim=-1)
+        return out + torch.einsum("n k i j, i j d -> n k i d", weights, relative_value)
+
+
+class SpaceTimeAttention(nn.Module):
+    """Attention within frames, then along time."""
+
+    def __init__(self, channels: int, heads: int, reach: int):
+        super().__init__()
+        if channels % heads:
+            raise ValueError(f"{channels} channels cannot be shared among {heads} heads; change model.heads")
+        self.spatial = SpatialAttention(channels, heads)
+        self.temporal = TemporalAttention(channels, heads, reach)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, C, T, H, W)`` to the same shape."""
+        return self.temporal(self.spatial(x))
