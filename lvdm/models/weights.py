@@ -1,0 +1,60 @@
+"""Weights as safetensors, beside a ``.json`` with the configuration that made them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from lvdm.config import parse
+from lvdm.files import publish, read_json, write_json
+from lvdm.models.autoencoder import VideoAutoencoder
+from lvdm.models.config import AutoencoderConfig
+
+
+def save_model(path: str | Path, state: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
+    """Publish ``state`` at ``path`` (``.safetensors``) and ``config`` (JSON values) at the ``.json`` beside it.
+
+    The ``.json`` is published last: where it exists, the weights are whole. The weights keep their types.
+    """
+    path = Path(path)
+    record = path.with_suffix(".json")
+    record.unlink(missing_ok=True)
+    with publish(path) as temporary:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, temporary)
+    write_json(record, dict(config))
+
+
+def load_model(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The weights in ``path`` and the configuration beside it.
+
+    Raises ``FileNotFoundError`` when one is missing and ``ValueError`` when one cannot be read.
+    """
+    path = Path(path)
+    record = path.with_suffix(".json")
+    for file in (path, record):
+        if not file.is_file():
+            raise FileNotFoundError(f"{file} is missing; weights are a .safetensors file with a .json beside it")
+    try:
+        return load_file(path), read_json(record)
+    except SafetensorError as error:
+        raise ValueError(f"{path}: not a whole safetensors file ({error}); delete it and train again") from None
+
+
+def fill(network: nn.Module, state: Mapping[str, Tensor], source: str | Path) -> None:
+    """Load ``state`` into ``network``. Raises ``ValueError`` that names ``source`` when it does not fit."""
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(f"{source}: the weights do not fit the configuration beside them: {error}") from None
+
+
+def load_autoencoder(path: str | Path, device: torch.device | str = "cpu") -> VideoAutoencoder:
+    """The autoencoder saved at ``path``, on ``device``, in evaluation mode and without gradients."""
+    state, config = load_model(path)
+    autoencoder = VideoAutoencoder(parse(AutoencoderConfig, config, source=str(Path(path).with_suffix(".json"))))
+    fill(autoencoder, state, path)
+    return autoencoder.eval().requires_grad_(False).to(device)

@@ -1,0 +1,190 @@
+"""What happens between two steps of a training: the curve, progress, checkpoints and validation."""
+
+import logging
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+import torch
+from PIL import Image
+from pytorch_lightning import Callback, Trainer
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from lvdm.files import publish
+from lvdm.progress import Progress, track
+from lvdm.training.checkpoint import Run
+from lvdm.training.module import TrainingModule
+from lvdm.training.tables import GrowingTable
+
+_logger = logging.getLogger(__name__)
+
+
+class StopRequested(Exception):
+    """The process was asked to end; the state has been saved."""
+
+
+class StopSignals:
+    """While entered, SIGTERM and SIGUSR1 (a cluster's notice before a time limit) only set ``received``."""
+
+    def __init__(self):
+        self.received = False
+        self._former: dict[int, Any] = {}
+
+    def __enter__(self) -> "StopSignals":
+        # Python lets the main thread alone set handlers; in another one the signals keep their meaning.
+        if threading.current_thread() is threading.main_thread():
+            self._former = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)}
+            self.install()
+        return self
+
+    def __exit__(self, kind, error, trace) -> None:
+        for number, handler in self._former.items():
+            signal.signal(number, handler)
+
+    def install(self) -> None:
+        """Set the handlers, over those that Lightning sets when it starts (they end the process unsaved)."""
+        for number in self._former:
+            signal.signal(number, self._receive)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        self.received = True
+
+
+class Curve(Callback):
+    """Rows of ``metrics.csv``: means of what ``losses`` returned, over the ``log_every`` steps that end at ``step``."""
+
+    def __init__(self, table: GrowingTable):
+        self.table = table
+        self.latest: dict[str, float] = {}
+        self._sums: dict[str, Tensor] = {}
+        self._count = 0
+
+    def state(self) -> dict[str, Any]:
+        """The sums since the last row, for a checkpoint."""
+        return {"sums": self._sums, "count": self._count}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from sums that a checkpoint kept."""
+        self._sums, self._count = state["sums"], state["count"]
+
+    def on_train_batch_end(
+        self, trainer: Trainer, module: TrainingModule, outputs: dict[str, Tensor], batch: Tensor, batch_idx: int
+    ) -> None:
+        self._sums = {name: self._sums.get(name, 0.0) + value.double() for name, value in outputs.items()}
+        self._count += 1
+        if module.step % module.config.log_every and module.step != module.config.steps:
+            return
+        self.latest = {name: (total / self._count).item() for name, total in self._sums.items()}
+        self._sums, self._count = {}, 0
+        if not math.isfinite(self.latest["loss"]):
+            raise ValueError(
+                f"the loss is {self.latest['loss']} at step {module.step}; lower training.learning_rate, or set "
+                "training.gradient_clip; a run that is started again resumes before this step"
+            )
+        self.table.append({"step": module.step, **self.latest})
+
+
+class ProgressLines(Callback):
+    """A bar on a terminal, and a line in the log every few seconds."""
+
+    def __init__(self, progress: Progress, curve: Curve):
+        self.progress, self.curve = progress, curve
+
+    def on_train_start(self, trainer: Trainer, module: TrainingModule) -> None:
+        self._start, self._first = time.monotonic(), module.step
+
+    def on_train_batch_end(
+        self, trainer: Trainer, module: TrainingModule, outputs: dict[str, Tensor], batch: Tensor, batch_idx: int
+    ) -> None:
+        clips = (module.step - self._first) * len(batch)
+        values = {"clips/s": clips / max(time.monotonic() - self._start, 1e-9)}
+        if "loss" in self.curve.latest:
+            values["loss"] = self.curve.latest["loss"]
+        self.progress.advance(1, **values)
+
+
+class Checkpoints(Callback):
+    """Saves the state every ``checkpoint_every`` minutes, at the end, and when the process is asked to stop."""
+
+    def __init__(self, run: Run, curve: Curve, stop: StopSignals, resumed: dict[str, Any] | None):
+        self.run, self.curve, self.stop = run, curve, stop
+        self._resumed = resumed
+
+    def on_train_start(self, trainer: Trainer, module: TrainingModule) -> None:
+        self.stop.install()
+        self._last = time.monotonic()
+        if self._resumed is not None:
+            for optimizer, state in zip(trainer.optimizers, self._resumed["optimizers"], strict=True):
+                optimizer.load_state_dict(state)
+            self.curve.load_state(self._resumed["curve"])
+            self._resumed = None
+
+    def on_train_batch_end(
+        self, trainer: Trainer, module: TrainingModule, outputs: dict[str, Tensor], batch: Tensor, batch_idx: int
+    ) -> None:
+        due = time.monotonic() - self._last >= 60 * module.config.checkpoint_every
+        if due or self.stop.received or module.step == module.config.steps:
+            self.run.save(
+                module.step,
+                {
+                    "module": module.state_dict(),
+                    "optimizers": [optimizer.state_dict() for optimizer in trainer.optimizers],
+                    "curve": self.curve.state(),
+                },
+            )
+            self._last = time.monotonic()
+        if self.stop.received:
+            raise StopRequested(f"asked to stop; saved after step {module.step} of {module.config.steps}")
+
+
+class Validation(Callback):
+    """Rows of ``quality.csv`` and ``picture.png``, every ``validate_every`` steps and at the end.
+
+    It comes after the checkpoint of its step and is repeated when it did not finish: a run that was killed
+    in between validates when it resumes.
+    """
+
+    def __init__(self, table: GrowingTable, loader: DataLoader, pictured: Tensor, split: str, stop: StopSignals):
+        self.table, self.loader, self.pictured, self.split, self.stop = table, loader, pictured, split, stop
+
+    def on_train_start(self, trainer: Trainer, module: TrainingModule) -> None:
+        self.validate_if_due(module)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, module: TrainingModule, outputs: dict[str, Tensor], batch: Tensor, batch_idx: int
+    ) -> None:
+        self.validate_if_due(module)
+
+    @torch.no_grad()
+    def validate_if_due(self, module: TrainingModule) -> None:
+        """Validate when the present step calls for it and the table lacks it."""
+        step = module.step
+        due = step > 0 and (step % module.config.validate_every == 0 or step == module.config.steps)
+        if not due or step in self.table.steps():
+            return
+        module.eval()
+        with module.compute.autocast():
+            self._draw(module)
+            quality = module.validate(self._batches(module))
+        module.train()
+        row = {"step": step, "split": self.split, "clips": len(self.loader.dataset)}
+        self.table.append(*({**row, "metric": metric, "value": value} for metric, value in quality.items()))
+        _logger.info(
+            "step %d, %s: %s", step, self.split, ", ".join(f"{name} {value:.4g}" for name, value in quality.items())
+        )
+
+    def _batches(self, module: TrainingModule) -> Iterator[Tensor]:
+        for batch in track(self.loader, "validation", unit="batch"):
+            if self.stop.received:
+                raise StopRequested(f"asked to stop while validating after step {module.step}")
+            yield batch.to(module.device)
+
+    def _draw(self, module: TrainingModule) -> None:
+        image = Image.fromarray(module.picture(self.pictured.to(module.device)))
+        with publish(self.table.path.with_name("picture.png")) as temporary:
+            image.save(temporary)

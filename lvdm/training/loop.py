@@ -1,0 +1,135 @@
+"""The training loop that the autoencoder and the diffusion model share.
+
+``fit`` takes a :class:`~lvdm.training.module.TrainingModule` and leaves in ``run.folder``
+
+- ``metrics.csv``: the training curve, a row every ``log_every`` steps;
+- ``quality.csv``: columns step, split, clips, metric, value;
+- ``picture.png``: the module's picture after the last validation;
+- ``checkpoints/``: the last two states.
+
+and the trained weights in the module. A killed run that is started again ends with the same weights and the
+same tables, bit for bit on the CPU, as one that was not disturbed.
+"""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.plugins.environments import LightningEnvironment
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+from torch.utils.data import DataLoader, Dataset, Subset
+
+from lvdm.data.sampler import StepBatchSampler
+from lvdm.progress import Progress
+from lvdm.training.callbacks import Checkpoints, Curve, ProgressLines, StopRequested, StopSignals, Validation
+from lvdm.training.checkpoint import Run
+from lvdm.training.module import TrainingModule
+from lvdm.training.tables import GrowingTable
+
+# EX_TEMPFAIL of sysexits.h: not done, but worth trying again.
+INTERRUPTED = 75
+
+_logger = logging.getLogger(__name__)
+
+
+def fit(module: TrainingModule, *, train: Dataset, heldout: Dataset | None, run: Run, workers: int = 0) -> None:
+    """Train ``module`` for ``module.config.steps`` steps, resuming what ``run.folder`` holds of the same run.
+
+    Items of the data sets are tensors. Without ``heldout`` items the quality is measured on training items,
+    and the column ``split`` of the table says so. ``workers`` processes load the data (0: this one).
+    Raises ``SystemExit(75)`` after SIGTERM or SIGUSR1, once the step is finished and the state is saved, and
+    ``ValueError`` when the loss is not finite or a checkpoint does not fit the module.
+    """
+    module.to(module.compute.device)
+    run.claim()
+    state = run.load()
+    if state is not None:
+        _restore(module, state, run)
+    curve = Curve(GrowingTable(run.folder / "metrics.csv"))
+    quality = GrowingTable(run.folder / "quality.csv")
+    for table in (curve.table, quality):
+        table.cut(module.step)
+    with StopSignals() as stop:
+        validation = _validation(module, train, heldout, quality, stop)
+        try:
+            if module.step < module.config.steps:
+                with Progress("training", module.config.steps, "step", done=module.step) as progress:
+                    lines = ProgressLines(progress, curve)
+                    _train(module, train, [curve, lines, Checkpoints(run, curve, stop, state), validation], workers)
+            validation.validate_if_due(module)
+        except (StopRequested, SIGTERMException) as request:
+            _logger.warning("%s; run again to resume", request or "asked to stop")
+            raise SystemExit(INTERRUPTED) from None
+
+
+def _train(module: TrainingModule, train: Dataset, callbacks: list[Callback], workers: int) -> None:
+    config = module.config
+    items_per_step = config.batch_size * config.accumulate
+    loader = DataLoader(
+        train,
+        batch_sampler=StepBatchSampler(len(train), items_per_step, config.seed, module.step, config.steps),
+        num_workers=workers,
+        pin_memory=module.compute.device.type == "cuda",
+        # Lest the loader draws its workers' seeds from the global generator.
+        generator=torch.Generator().manual_seed(config.seed),
+    )
+    with _quiet_lightning():
+        trainer = Trainer(
+            accelerator="gpu" if module.compute.device.type == "cuda" else "cpu",
+            devices=1,
+            max_epochs=1,  # the sampler's "epoch" is the whole training
+            callbacks=callbacks,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            # Not SLURM's: that one requeues jobs by itself, and insists on srun.
+            plugins=[LightningEnvironment()],
+        )
+        module.train()
+        trainer.fit(module, loader)
+    module.to(module.compute.device)  # Lightning's teardown moves it to the CPU
+
+
+def _validation(
+    module: TrainingModule, train: Dataset, heldout: Dataset | None, table: GrowingTable, stop: StopSignals
+) -> Validation:
+    source, split = (heldout, "heldout") if heldout is not None and len(heldout) else (train, "train")
+    config = module.config
+    looked_at = Subset(source, spread(len(source), config.validate_clips))
+    loader = DataLoader(looked_at, batch_size=config.batch_size)
+    pictured = torch.stack([source[index] for index in spread(len(source), config.picture_clips)])
+    return Validation(table, loader, pictured, split, stop)
+
+
+def spread(size: int, count: int) -> list[int]:
+    """At most ``count`` indices below ``size``, as far apart as can be."""
+    return np.linspace(0, size - 1, min(size, count)).round().astype(int).tolist()
+
+
+def _restore(module: TrainingModule, state: dict[str, Any], run: Run) -> None:
+    try:
+        module.load_state_dict(state["module"])
+    except RuntimeError as error:
+        raise ValueError(f"{run.folder}/checkpoints do not fit the model ({error}); move the folder away") from None
+    module.step = state["step"]
+    _logger.info("going on after step %d of %d", module.step, module.config.steps)
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Without Lightning's remarks on hardware and loaders; progress and results are logged by ours."""
+    logger = logging.getLogger("pytorch_lightning")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            yield
+    finally:
+        logger.setLevel(level)
