@@ -16,7 +16,7 @@ from lvdm.data.config import ClipConfig, CropConfig, SplitConfig
 from lvdm.diffusion.config import ObjectiveConfig, SamplerConfig, ScheduleConfig
 from lvdm.evaluation.config import DetectorConfig, ProtocolConfig
 from lvdm.models.config import AutoencoderConfig, DiscriminatorConfig, UNetConfig
-from lvdm.reporting.config import ReportConfig
+from lvdm.reporting.config import DatasetFiles, ReportConfig
 from lvdm.training.config import AutoencoderLossConfig, TrainingConfig
 
 # Names become parts of file names and of rows of tables.
@@ -123,25 +123,6 @@ class ScoreConfig(Config):
     protocol: ProtocolConfig = ProtocolConfig()
     detector_name: str
     detector: DetectorConfig = DetectorConfig()
-
-
-class DatasetFiles(Config):
-    """What the page shows of one data set: the files of the stages before it."""
-
-    name: str
-    manifest: Path
-    records: tuple[Path, ...] = Field((), description="One record a video, of stage extract.")
-    table: Path
-    autoencoder_curve: Path
-    autoencoder_quality: Path
-    reconstructions: Path
-    diffusion_curve: Path
-    diffusion_quality: Path
-    samples: Path
-    statistics: Path
-    real_previews: Path
-    sample_previews: dict[str, Path] = Field({}, description="Sampler name to folder of previews.")
-    configs: dict[str, Path] = Field({}, description="Stage name to the frozen configuration that it ran with.")
 
 
 class ReportStageConfig(Config):
