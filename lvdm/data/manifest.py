@@ -1,0 +1,94 @@
+"""The manifest: a CSV file with a row for every video of a data set, usable or not."""
+
+import csv
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lvdm.files import publish
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What probing finds out about a video. Sizes are those of the picture as it is shown upright."""
+
+    usable: bool = True
+    reason: str = ""
+    """Why the video cannot be used; empty when it can."""
+    width: int = 0
+    height: int = 0
+    fps: float = 0.0
+    """Frames a second; of a variable rate, the mean."""
+    frames: int = 0
+    """Frames that were decoded, before any resampling."""
+    duration: float = 0.0
+    """Seconds."""
+    variable_rate: bool = False
+    codec: str = ""
+    pixel_format: str = ""
+    color_space: str = ""
+    """Matrix between YUV and RGB as the file states it; empty when it does not."""
+    pixel_aspect: float = 1.0
+    """Width of a pixel over its height."""
+
+
+@dataclass(frozen=True)
+class ManifestRow:
+    """A video of the data set; ``modified`` (ns) and ``size`` (bytes) tell whether it was changed since."""
+
+    id: str
+    path: str
+    info: VideoInfo
+    sha256: str
+    size: int
+    modified: int
+    settings: str
+    """Fingerprint of the settings that decided whether the video is usable."""
+
+
+_OWN = tuple(field.name for field in dataclasses.fields(ManifestRow) if field.name != "info")
+_INFO = tuple(field.name for field in dataclasses.fields(VideoInfo))
+COLUMNS = ("id", "path", *_INFO, *(name for name in _OWN if name not in ("id", "path")))
+
+_READ = {
+    "bool": lambda text: {"True": True, "False": False}[text],
+    "int": int,
+    "float": float,
+    "str": str,
+}
+_TYPES = {
+    field.name: field.type if isinstance(field.type, str) else field.type.__name__
+    for cls in (ManifestRow, VideoInfo)
+    for field in dataclasses.fields(cls)
+}
+
+
+def write_manifest(path: str | Path, rows: Iterable[ManifestRow]) -> None:
+    """Publish the rows as CSV."""
+    with publish(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({name: getattr(row, name) for name in _OWN} | dataclasses.asdict(row.info))
+
+
+def read_manifest(path: str | Path) -> list[ManifestRow]:
+    """The rows of a manifest. Raises ``ValueError`` that names the file when it is not one."""
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        if tuple(reader.fieldnames or ()) != COLUMNS:
+            raise ValueError(f"{path}: is not a manifest of this version; delete it and run `lvdm probe` again")
+        try:
+            return [_row(cells) for cells in reader]
+        except (KeyError, ValueError, TypeError) as error:
+            raise ValueError(
+                f"{path}, line {reader.line_num}: {error!r}; delete it and run `lvdm probe` again"
+            ) from None
+
+
+def _row(cells: dict[str, str]) -> ManifestRow:
+    values: dict[str, Any] = {name: _READ[_TYPES[name]](cells[name]) for name in COLUMNS}
+    info = VideoInfo(**{name: values[name] for name in _INFO})
+    return ManifestRow(info=info, **{name: values[name] for name in _OWN})
