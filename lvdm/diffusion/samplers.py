@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lvdm.diffusion.config import SamplerConfig
 from lvdm.diffusion.denoiser import Denoise
-from lvdm.diffusion.schedule import Schedule, uniform_times
+from lvdm.diffusion.schedule import Schedule, log_snr_times, uniform_times
 
 Noise = Callable[[int], Tensor]
 
@@ -77,15 +77,14 @@ def dpm_solver_2m(denoise: Denoise, x: Tensor, times: Sequence[int], schedule: S
 
 
 def sample(config: SamplerConfig, denoise: Denoise, x: Tensor, schedule: Schedule, noise: Noise) -> Tensor:
-    """The sampler of a configuration on its uniform grid of levels. ``x (B, ...)`` is standard normal noise."""
-    times = uniform_times(schedule.steps, config.steps)
+    """The sampler of a configuration on the grid of levels that suits it. ``x (B, ...)`` is standard normal noise."""
     match config.method:
         case "ddpm":
-            return ddpm(denoise, x, times, schedule, noise)
+            return ddpm(denoise, x, uniform_times(schedule.steps, config.steps), schedule, noise)
         case "ddim":
-            return ddim(denoise, x, times, schedule, noise, config.eta)
+            return ddim(denoise, x, uniform_times(schedule.steps, config.steps), schedule, noise, config.eta)
         case "dpm-solver++":
-            return dpm_solver_2m(denoise, x, times, schedule)
+            return dpm_solver_2m(denoise, x, log_snr_times(schedule, config.steps), schedule)
 
 
 def _steps(times: Sequence[int]) -> list[tuple[int, int]]:
