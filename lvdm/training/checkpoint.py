@@ -1,18 +1,38 @@
 """Checkpoints of a training run: written whole, the last two kept, never those of another run."""
 
+import hashlib
 import logging
 import pickle
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from lvdm.files import publish, write_text
+from lvdm.config import Config
+from lvdm.files import content_hash, publish, write_text
+from lvdm.provenance import code_stamp
 
 KEPT = 2
 
+# Where a run is computed may change from one attempt to the next.
+_NOT_PART_OF_IDENTITY = {"compute"}
+
 _logger = logging.getLogger(__name__)
+
+
+def identity(config: Config, stage: str, inputs: Sequence[Path]) -> str:
+    """16 hexadecimal digits of all that decides the result of a training.
+
+    That is ``config`` (but for ``compute``), the code of the module ``stage`` (``lvdm.stages...``), and the
+    content of the input files, and of the ``.json`` beside each where there is one, in their order.
+    """
+    parts = [config.model_dump_json(exclude=_NOT_PART_OF_IDENTITY), code_stamp(stage)]
+    for path in inputs:
+        files = dict.fromkeys([path, path.with_suffix(".json")])
+        parts += [content_hash(file) for file in files if file.is_file()]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,11 @@ same tables, bit for bit on the CPU, as one that was not disturbed.
 """
 
 import logging
+import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from lvdm.data.sampler import StepBatchSampler
+from lvdm.files import publish
 from lvdm.progress import Progress
 from lvdm.training.callbacks import Checkpoints, Curve, ProgressLines, StopRequested, StopSignals, Validation
 from lvdm.training.checkpoint import Run
@@ -65,6 +68,13 @@ def fit(module: TrainingModule, *, train: Dataset, heldout: Dataset | None, run:
         except (StopRequested, SIGTERMException) as request:
             _logger.warning("%s; run again to resume", request or "asked to stop")
             raise SystemExit(INTERRUPTED) from None
+
+
+def publish_records(run: Run, *, curve: Path, quality: Path, picture: Path) -> None:
+    """Copy what ``fit`` left in the run's folder to where a stage publishes it."""
+    for name, target in (("metrics.csv", curve), ("quality.csv", quality), ("picture.png", picture)):
+        with publish(target) as temporary:
+            shutil.copyfile(run.folder / name, temporary)
 
 
 def _train(module: TrainingModule, train: Dataset, callbacks: list[Callback], workers: int) -> None:

@@ -1,0 +1,43 @@
+"""LPIPS (Zhang et al. 2018, arXiv:1801.03924) through the TorchScript VGG16 of NVIDIA's metrics."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+
+class PerceptualDistance:
+    """LPIPS distance of images by a frozen network.
+
+    Not a ``torch.nn.Module``: the network is an input, so it belongs in no checkpoint and no optimiser.
+    ``path`` is NVIDIA's vgg16.pt, whose features are scaled such that their squared distance is LPIPS.
+    Raises ``FileNotFoundError`` when it is missing and ``ValueError`` when it is no such network.
+    """
+
+    def __init__(self, path: str | Path, device: torch.device | str = "cpu"):
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise FileNotFoundError(f"{path} is missing; fetch NVIDIA's vgg16.pt, or set loss.perceptual: null")
+        try:
+            self.network = torch.jit.load(str(path), map_location=device).eval().requires_grad_(False)
+        except RuntimeError as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise ValueError(f"{path}: not a TorchScript file ({reason}); fetch NVIDIA's vgg16.pt again") from None
+        self._features(torch.zeros(1, 3, 32, 32, device=device))
+
+    def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
+        """Distance (N,) of ``images`` to ``targets`` (N, 3, H, W) in [-1, 1]; differentiable in ``images``."""
+        with torch.no_grad():
+            wanted = self._features(targets)
+        return (self._features(images) - wanted).float().square().flatten(start_dim=1).sum(dim=1)
+
+    def _features(self, images: Tensor) -> Tensor:
+        levels = (images.float() + 1) * 127.5
+        try:
+            return self.network(levels, resize_images=False, return_lpips=True)
+        except RuntimeError as error:
+            if "resize_images" in str(error) or "return_lpips" in str(error):
+                raise ValueError(
+                    f"{self.path}: does not take resize_images and return_lpips; it is not NVIDIA's vgg16.pt"
+                ) from None
+            raise

@@ -1,0 +1,70 @@
+"""Encode the clips of one shard: the posterior's moments of every window.
+
+Moments and not draws: noise, shift and scale are applied when the cache is read.
+"""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lvdm import compute
+from lvdm.compute import Compute
+from lvdm.data.datasets import to_float
+from lvdm.data.shards import Shard, Window, read_clip, windows
+from lvdm.files import publish, write_json
+from lvdm.models.autoencoder import VideoAutoencoder
+from lvdm.models.weights import load_autoencoder
+from lvdm.progress import track
+from lvdm.stages.config import EncodeConfig
+
+_logger = logging.getLogger(__name__)
+
+
+def run(config: EncodeConfig, *, shard: Path, autoencoder: Path, latents: Path) -> None:
+    """Encode the windows of `shard` with the weights `autoencoder`.
+
+    Writes `latents` (.npy): float16 (windows, 2, C, T/4, H/8, W/8), mean and log-variance; and as .json
+    beside it the windows, {"windows": [[video id, first frame]]}. A shard without windows makes a cache of none.
+    """
+    machine = compute.setup(config.compute)
+    network = load_autoencoder(autoencoder, machine.device)
+    source = Shard(shard)
+    found = windows(source, config.clip)
+    sizes = (config.clip.length, config.clip.resolution, config.clip.resolution)
+    reduced = [size // factor for size, factor in zip(sizes, network.config.downsample, strict=True)]
+    shape = (len(found), 2, network.config.latent_channels, *reduced)
+    record = latents.with_suffix(".json")
+    # The record is published last, and an older one is removed before: where it exists, it describes the cache.
+    with publish(record) as new_record, publish(latents) as temporary:
+        with temporary.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": shape})
+            for moments in _encoded(source, found, network, machine, config):
+                file.write(moments.tobytes())
+        write_json(new_record, {"windows": [list(window) for window in found]})
+        record.unlink(missing_ok=True)
+    _logger.info("%s: %d windows encoded", shard, len(found))
+
+
+@torch.no_grad()
+def _encoded(
+    shard: Shard, found: list[Window], network: VideoAutoencoder, machine: Compute, config: EncodeConfig
+) -> Iterator[np.ndarray]:
+    """Moments of batch after batch of windows: float16 (windows, 2, C, T/4, H/8, W/8)."""
+    starts = range(0, len(found), config.batch_size)
+    for start in track(starts, f"encoding {shard.path.stem}", unit="batch"):
+        chosen = found[start : start + config.batch_size]
+        # The last batch is filled up: the arithmetic of a clip may depend on the size of its batch.
+        filled = chosen + chosen[-1:] * (config.batch_size - len(chosen))
+        frames = np.stack([read_clip(shard, window, config.clip) for window in filled])
+        with machine.autocast():
+            posterior = network.encode(to_float(torch.from_numpy(frames).to(machine.device)))
+        moments = torch.stack([posterior.mean, posterior.logvar], dim=1)[: len(chosen)].half()
+        if not moments.isfinite().all():
+            raise ValueError(
+                f"{shard.path}: the autoencoder gives latents beyond the range of float16; train it with a lower "
+                "learning rate, or with loss.kl_weight above 0"
+            )
+        yield moments.cpu().numpy()

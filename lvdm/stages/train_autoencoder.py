@@ -1,0 +1,54 @@
+"""Train the video autoencoder on clip shards.
+
+Killed and started again, it resumes; `run_folder` keeps its checkpoints. After SIGTERM or SIGUSR1 it
+saves its state and exits with code 75.
+"""
+
+from pathlib import Path
+
+import torch
+
+from lvdm import compute
+from lvdm.data.datasets import ClipDataset
+from lvdm.data.shards import Shard, windows
+from lvdm.models.weights import save_model
+from lvdm.stages.config import TrainAutoencoderConfig
+from lvdm.training import seeds
+from lvdm.training.autoencoder import AutoencoderTraining
+from lvdm.training.checkpoint import Run, identity
+from lvdm.training.loop import fit, publish_records
+
+
+def run(
+    config: TrainAutoencoderConfig,
+    *,
+    train: list[Path],
+    heldout: list[Path],
+    run_folder: Path,
+    weights: Path,
+    curve: Path,
+    quality: Path,
+    picture: Path,
+) -> None:
+    """Train the video autoencoder.
+
+    Reads the shards `train` and `heldout` (which may be without windows: then quality is measured on
+    training clips, and its table says so). Writes `weights` (.safetensors, and the model's configuration
+    as .json beside it), `curve` (.csv), `quality` (.csv: step, split, clips, metric, value) and `picture`
+    (.png: originals and reconstructions).
+    """
+    perceptual = [] if config.loss.perceptual is None else [config.loss.perceptual]
+    trained = Run(run_folder, identity(config, "lvdm.stages.train_autoencoder", [*train, *heldout, *perceptual]))
+    machine = compute.setup(config.compute)
+    torch.manual_seed(seeds.derive(config.training.seed, "weights"))
+    module = AutoencoderTraining(config.model, config.discriminator, config.loss, config.training, machine)
+    held = [path for path in heldout if windows(Shard(path), config.clip)]
+    fit(
+        module,
+        train=ClipDataset(train, config.clip),
+        heldout=ClipDataset(held, config.clip) if held else None,
+        run=trained,
+        workers=config.compute.workers,
+    )
+    save_model(weights, module.autoencoder.state_dict(), config.model.model_dump(mode="json"))
+    publish_records(trained, curve=curve, quality=quality, picture=picture)

@@ -1,0 +1,81 @@
+"""Training of the video autoencoder."""
+
+import logging
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lvdm.compute import Compute
+from lvdm.models.autoencoder import VideoAutoencoder
+from lvdm.models.config import AutoencoderConfig, DiscriminatorConfig
+from lvdm.models.discriminator import PatchDiscriminator
+from lvdm.models.perceptual import PerceptualDistance
+from lvdm.training.config import AutoencoderLossConfig, TrainingConfig
+from lvdm.training.losses import AutoencoderLoss
+from lvdm.training.module import TrainingModule
+from lvdm.training.pictures import film_strips
+from lvdm.training.quality import psnr, ssim
+
+_logger = logging.getLogger(__name__)
+
+
+class AutoencoderTraining(TrainingModule):
+    """The autoencoder and its discriminator; items of the data set are clips (3, T, H, W) in [-1, 1].
+
+    Both networks learn from one and the same reconstruction. (LVDM reconstructs again, after the
+    autoencoder's update, for the discriminator: a forward pass more, for a clip one update newer.)
+    The initial weights are drawn from torch's global generator.
+    """
+
+    def __init__(
+        self,
+        model: AutoencoderConfig,
+        discriminator: DiscriminatorConfig,
+        loss: AutoencoderLossConfig,
+        training: TrainingConfig,
+        compute: Compute,
+    ):
+        super().__init__(training, compute)
+        self.autoencoder = VideoAutoencoder(model)
+        perceptual = None
+        if loss.perceptual is not None and loss.perceptual_weight > 0:
+            perceptual = PerceptualDistance(loss.perceptual, compute.device)
+        else:
+            _logger.info("the perceptual loss (LPIPS) is off: loss.perceptual names no network, or its weight is 0")
+        self.loss = AutoencoderLoss(loss, PatchDiscriminator(discriminator), perceptual)
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        return [self._adam(self.autoencoder), self._adam(self.loss.discriminator)]
+
+    def losses(self, batch: Tensor, generator: torch.Generator) -> tuple[list[Tensor | None], dict[str, Tensor]]:
+        posterior = self.autoencoder.encode(batch)
+        reconstruction = self.autoencoder.decode(posterior.sample(generator))
+        last_layer = self.autoencoder.last_layer
+        loss, values = self.loss.autoencoder(batch, reconstruction, posterior, self.step, last_layer)
+        discrimination = self.loss.discrimination(batch, reconstruction) if self.loss.adversarial(self.step) else None
+        values["discriminator"] = torch.zeros_like(loss) if discrimination is None else discrimination
+        return [loss, discrimination], values
+
+    def validate(self, batches: Iterable[Tensor]) -> dict[str, float]:
+        """Means over clips: PSNR in dB, SSIM, and L1 in units of [-1, 1]; of the posterior's mode."""
+        rows = []
+        for clips in batches:
+            reconstruction = self._reconstruct(clips)
+            l1 = (reconstruction.double() - clips.double()).abs().flatten(start_dim=1).mean(dim=1)
+            rows.append(torch.stack([psnr(reconstruction, clips), ssim(reconstruction, clips), l1], dim=1).cpu())
+        return dict(zip(("psnr", "ssim", "l1"), torch.cat(rows).mean(dim=0).tolist(), strict=True))
+
+    def picture(self, batch: Tensor) -> np.ndarray:
+        """Originals on the left, their reconstructions on the right, a row a clip."""
+        return film_strips(batch, self._reconstruct(batch))
+
+    def _reconstruct(self, clips: Tensor) -> Tensor:
+        return self.autoencoder.decode(self.autoencoder.encode(clips).mode())
+
+    def _adam(self, network: torch.nn.Module) -> torch.optim.Optimizer:
+        config = self.config
+        return torch.optim.AdamW(
+            network.parameters(), lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay
+        )
