@@ -1,0 +1,38 @@
+# make demo   set up .venv, run the whole pipeline on videos that it makes itself, show the table
+# make test   the same set-up, then the tests
+# make lint   formatting and lint of the package, the tests and the workflow
+# make clean  remove what the demo made (not .venv, and no data set but the demo's)
+
+SHELL := /bin/bash
+VENV := .venv
+INSTALLED := $(VENV)/.installed
+# The first interpreter that is recent enough; `make PYTHON=/path/to/python demo` chooses another.
+PYTHON ?= $(firstword $(shell for python in python3 python3.12 python3.11 python3.13; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python"; done))
+
+# The rules' commands (`lvdm ...`) are found here too.
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: demo test lint clean
+
+demo: $(INSTALLED)
+	$(VENV)/bin/snakemake --profile profiles/demo all
+	@echo && cat results/tables/demo.md && echo && echo "The page: results/report/index.html"
+
+test: $(INSTALLED)
+	$(VENV)/bin/python -m pytest
+
+lint: $(INSTALLED)
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/snakefmt --check workflow
+	$(VENV)/bin/snakemake --lint
+
+clean:
+	rm -rf results/demo results/tables/demo.* results/report data/demo
+
+$(INSTALLED): pyproject.toml requirements.lock
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or make PYTHON=/path/to/it" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --constraint requirements.lock --editable '.[dev]'
+	touch $@

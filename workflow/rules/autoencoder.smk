@@ -1,0 +1,84 @@
+"""The video autoencoder: its training, and the latents of all clips.
+
+reads    <results>/{dataset}/shards/
+writes   <results>/{dataset}/autoencoder/weights.{safetensors,json}, curve.csv, quality.csv, reconstructions.png
+         <results>/{dataset}/latents/{shard}.{npy,json}, statistics.json
+"""
+
+
+rule train_autoencoder:
+    input:
+        frozen="<results>/{dataset}/config/train-autoencoder.json",
+        train=shard_files("train"),
+        heldout=shard_files("heldout"),
+    output:
+        weights="<results>/{dataset}/autoencoder/weights.safetensors",
+        config="<results>/{dataset}/autoencoder/weights.json",
+        curve="<results>/{dataset}/autoencoder/curve.csv",
+        quality="<results>/{dataset}/autoencoder/quality.csv",
+        picture=report(
+            "<results>/{dataset}/autoencoder/reconstructions.png",
+            category="Training",
+            subcategory="{dataset}",
+            labels={"stage": "autoencoder", "picture": "reconstructions"},
+            caption="../report/reconstructions.rst",
+        ),
+    log:
+        "<logs>/{dataset}/train-autoencoder.log",
+    benchmark:
+        "<benchmarks>/{dataset}/train-autoencoder.tsv"
+    conda:
+        "../../envs/lvdm.yaml"
+    threads: compute_threads
+    resources:
+        mem_mb=8000,
+        runtime=1440,
+    params:
+        # Not an output: Snakemake deletes those of a failed job, and a retry goes on from its checkpoints.
+        run_folder=lambda wildcards, output: Path(output.weights).with_name("run"),
+    shell:
+        "lvdm train-autoencoder --config {input.frozen:q} --train {input.train:q} --heldout {input.heldout:q}"
+        " --run-folder {params.run_folder:q} --weights {output.weights:q} --curve {output.curve:q}"
+        " --quality {output.quality:q} --picture {output.picture:q} --log {log:q}"
+
+
+rule encode:
+    input:
+        frozen="<results>/{dataset}/config/encode.json",
+        shard="<results>/{dataset}/shards/{split}-{index}.npy",
+        videos="<results>/{dataset}/shards/{split}-{index}.json",
+        autoencoder="<results>/{dataset}/autoencoder/weights.safetensors",
+    output:
+        latents="<results>/{dataset}/latents/{split}-{index}.npy",
+        windows="<results>/{dataset}/latents/{split}-{index}.json",
+    log:
+        "<logs>/{dataset}/encode/{split}-{index}.log",
+    benchmark:
+        "<benchmarks>/{dataset}/encode/{split}-{index}.tsv"
+    conda:
+        "../../envs/lvdm.yaml"
+    threads: compute_threads
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    shell:
+        "lvdm encode --config {input.frozen:q} --shard {input.shard:q} --autoencoder {input.autoencoder:q}"
+        " --latents {output.latents:q} --log {log:q}"
+
+
+rule latent_statistics:
+    input:
+        frozen="<results>/{dataset}/config/latent-statistics.json",
+        latents=shard_files("train", folder="latents"),
+    output:
+        statistics="<results>/{dataset}/latents/statistics.json",
+    log:
+        "<logs>/{dataset}/latent-statistics.log",
+    conda:
+        "../../envs/lvdm.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    shell:
+        "lvdm latent-statistics --config {input.frozen:q} --latents {input.latents:q}"
+        " --statistics {output.statistics:q} --log {log:q}"

@@ -1,0 +1,88 @@
+"""What all rules share: the plan, and the files that freeze a stage's configuration.
+
+reads    the configuration, the names of the video files, the code of lvdm
+writes   <results>/{dataset}/config/{stage}.json
+"""
+
+import re
+from pathlib import Path
+
+from lvdm.config import ConfigError
+from scripts import plan
+from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
+
+try:
+    PIPELINE = plan.load(config)
+    DATASETS, missing = plan.find(PIPELINE)
+except ConfigError as error:
+    raise WorkflowError(str(error)) from None
+
+# Linting and listing rules make no graph, so they need no videos either.
+if missing and workflow.dag_settings is not None:
+    raise WorkflowError("\n".join(missing))
+if workflow.is_main_process:
+    for dataset in DATASETS.values():
+        for note in dataset.notes:
+            logger.info(note)
+
+RESULTS = Path(workflow.pathvars.apply("<results>"))
+REPORT_FILES = [plan.report_files(RESULTS, dataset) for dataset in DATASETS.values()]
+
+
+wildcard_constraints:
+    dataset="|".join(map(re.escape, DATASETS)),
+    stage=r"[a-z-]+(\.[A-Za-z0-9_+.-]+)?",
+    video=r"[A-Za-z0-9_-]+",
+    split="train|heldout",
+    index=r"\d{3}",
+    chunk=r"\d{4}",
+    detector=r"[A-Za-z0-9_+.-]+",
+    sampler=r"(?!(real|noise)\b)[A-Za-z0-9_+.-]+",
+    model=r"[A-Za-z0-9_+.-]+",
+
+
+def shard_files(*splits, folder="shards"):
+    """An input function: the shards (or, in another folder, latents) of some splits of a data set."""
+    return lambda wildcards: expand(
+        "<results>/{dataset}/{folder}/{shard}.npy",
+        dataset=wildcards.dataset,
+        folder=folder,
+        shard=DATASETS[wildcards.dataset].shards(*splits),
+    )
+
+
+def real_shard_files(wildcards):
+    """The shards that the protocol takes the real clips of a data set from."""
+    return shard_files(*DATASETS[wildcards.dataset].real_splits)(wildcards)
+
+
+def sample_files(wildcards):
+    """The chunks of the videos that the sampler `model` generates for a data set."""
+    return expand(
+        "<results>/{dataset}/samples/{sampler}/{chunk}.npy",
+        dataset=wildcards.dataset,
+        sampler=wildcards.model,
+        chunk=DATASETS[wildcards.dataset].chunks,
+    )
+
+
+def compute_threads(wildcards):
+    """CPU threads of a job that runs a network, as configured for the data set."""
+    return DATASETS[wildcards.dataset].config.compute.threads
+
+
+# The only carrier of staleness: a stage takes its frozen file as an ordinary input, so it runs again when
+# its part of the configuration or its code changed, and for no change elsewhere.
+rule freeze:
+    output:
+        "<results>/{dataset}/config/{stage}.json",
+    log:
+        "<logs>/{dataset}/config/{stage}.log",
+    localrule: True
+    conda:
+        "../../envs/lvdm.yaml"
+    params:
+        frozen=lambda wildcards: plan.frozen(DATASETS[wildcards.dataset], wildcards.stage),
+    shell:
+        "printf '%s\\n' {params.frozen:q} > {output:q} 2> {log:q}"

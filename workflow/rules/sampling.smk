@@ -1,0 +1,60 @@
+"""Generated videos, in chunks that are a job each, and previews for people.
+
+reads    <results>/{dataset}/{autoencoder,diffusion}/weights.safetensors, latents/statistics.json
+writes   <results>/{dataset}/samples/{sampler}/{chunk}.npy
+         <results>/{dataset}/previews/{sampler}/, previews/real/
+"""
+
+
+rule sample:
+    input:
+        frozen="<results>/{dataset}/config/sample.{sampler}.json",
+        autoencoder="<results>/{dataset}/autoencoder/weights.safetensors",
+        diffusion="<results>/{dataset}/diffusion/weights.safetensors",
+        statistics="<results>/{dataset}/latents/statistics.json",
+    output:
+        clips="<results>/{dataset}/samples/{sampler}/{chunk}.npy",
+    log:
+        "<logs>/{dataset}/sample/{sampler}/{chunk}.log",
+    benchmark:
+        "<benchmarks>/{dataset}/sample/{sampler}/{chunk}.tsv"
+    conda:
+        "../../envs/lvdm.yaml"
+    threads: compute_threads
+    resources:
+        mem_mb=8000,
+        runtime=240,
+    params:
+        # First video and number of videos. Video n depends on (seed, n) alone, not on these.
+        first=lambda wildcards: DATASETS[wildcards.dataset].chunks[wildcards.chunk][0],
+        videos=lambda wildcards: DATASETS[wildcards.dataset].chunks[wildcards.chunk][1],
+    shell:
+        "lvdm sample --config {input.frozen:q} --autoencoder {input.autoencoder:q} --diffusion {input.diffusion:q}"
+        " --statistics {input.statistics:q} --first {params.first} --count {params.videos}"
+        " --clips {output.clips:q} --log {log:q}"
+
+
+rule preview:
+    input:
+        frozen="<results>/{dataset}/config/preview.json",
+        clips=lambda wildcards: [] if wildcards.model == "real" else sample_files(wildcards),
+        shards=lambda wildcards: shard_files(*plan.SPLITS)(wildcards) if wildcards.model == "real" else [],
+    output:
+        folder=report(
+            directory("<results>/{dataset}/previews/{model}"),
+            patterns=["{name}.mp4"],
+            category="Videos",
+            subcategory="{dataset}",
+            labels={"of": "{model}", "video": "{name}"},
+            caption="../report/previews.rst",
+        ),
+    log:
+        "<logs>/{dataset}/preview/{model}.log",
+    conda:
+        "../../envs/lvdm.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    shell:
+        "lvdm preview --config {input.frozen:q} --clips {input.clips:q} --shards {input.shards:q}"
+        " --folder {output.folder:q} --log {log:q}"
