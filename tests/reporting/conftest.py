@@ -1,0 +1,118 @@
+"""The files of a finished run, small but of every kind, for the page to be made of."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from lvdm.reporting.config import DatasetFiles, ReportConfig
+from lvdm.stages.config import ReportStageConfig
+
+DATASETS = ("colonoscopic", "kvasir_capsule")
+
+
+@pytest.fixture(scope="session")
+def report_config(tmp_path_factory) -> ReportStageConfig:
+    """The configuration of stage report for two data sets, and all the files that it names."""
+    folder = tmp_path_factory.mktemp("run")
+    datasets = tuple(_dataset(folder / name, name, seed) for seed, name in enumerate(DATASETS))
+    return ReportStageConfig(datasets=datasets, report=ReportConfig(videos=4))
+
+
+def _dataset(folder: Path, name: str, seed: int) -> DatasetFiles:
+    generator = np.random.default_rng(seed)
+    folder.mkdir()
+    for kind, count in (("ddim-50", 4), ("dpm-20", 4), ("real", 5)):
+        _previews(folder / "previews" / kind, count)
+    for picture in ("reconstructions", "samples"):
+        Image.fromarray(generator.integers(0, 256, (128, 256, 3), dtype=np.uint8)).save(folder / f"{picture}.png")
+    steps = np.arange(50, 5001, 50)
+    curve = {"step": steps, "loss": np.exp(-steps / 900) + 0.1 + generator.normal(0, 0.02, len(steps))}
+    pd.DataFrame({**curve, "kl": 1e6 / steps, "perceptual": 0.0}).to_csv(folder / "autoencoder.csv", index=False)
+    pd.DataFrame({**curve, "learning_rate": 6e-5}).to_csv(folder / "diffusion.csv", index=False)
+    _quality(folder / "autoencoder_quality.csv", {"psnr": 28.0, "ssim": 0.85})
+    levels = {f"loss_{level}": 0.4 - level / 4000 for level in (50, 250, 450, 650, 850)}
+    _quality(folder / "diffusion_quality.csv", {"loss": 0.2, **levels})
+    _table(folder / "table.csv", name)
+    (folder / "statistics.json").write_text(json.dumps({"shift": 0.1, "scale": 0.9, "clips": 1234}))
+    return DatasetFiles(
+        name=name,
+        manifest=_manifest(folder),
+        records=tuple(_record(folder, f"patient-{number:02}", number) for number in range(6)),
+        table=folder / "table.csv",
+        autoencoder_curve=folder / "autoencoder.csv",
+        autoencoder_quality=folder / "autoencoder_quality.csv",
+        reconstructions=folder / "reconstructions.png",
+        diffusion_curve=folder / "diffusion.csv",
+        diffusion_quality=folder / "diffusion_quality.csv",
+        samples=folder / "samples.png",
+        statistics=folder / "statistics.json",
+        real_previews=folder / "previews" / "real",
+        sample_previews={sampler: folder / "previews" / sampler for sampler in ("ddim-50", "dpm-20")},
+        configs={stage: _config(folder, stage) for stage in ("extract", "train-autoencoder", "sample.ddim-50")},
+    )
+
+
+def _previews(folder: Path, count: int) -> None:
+    folder.mkdir(parents=True)
+    for number in range(count):
+        source = f"testsrc2=size=128x128:rate=8:duration=2,hue=h={40 * number}"
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-f", "lavfi", "-i", source]
+        subprocess.run([*command, "-pix_fmt", "yuv420p", str(folder / f"{number:05}.mp4")], check=True)
+
+
+def _quality(path: Path, metrics: dict[str, float]) -> None:
+    rows = [
+        {"step": step, "split": "heldout", "clips": 40, "metric": metric, "value": value * (1 - 500 / step)}
+        for step in (1000, 2000, 3000, 4000, 5000)
+        for metric, value in metrics.items()
+    ]
+    pd.DataFrame(rows).to_csv(path, index=False)
+
+
+def _table(path: Path, dataset: str) -> None:
+    def rows(model: str, sampler: str, scale: float, note: str):
+        common = {"dataset": dataset, "model": model, "sampler": sampler, "protocol": "lossless"}
+        for metric, value, spread in (("frechet_distance", 1.5 * scale, ""), ("kernel_distance", 0.2 * scale, 0.01)):
+            named = {"detector": "random3d", "metric": f"{metric} (random3d)", "value": value}
+            yield {**common, **named, "n_real": 200, "n_fake": 64, "seed": 0, "value_std": spread, "note": note}
+
+    small = "64 clips for 64 feature values: biased upwards, compare only at equal numbers"
+    scores = [*rows("lvdm", "ddim-50", 1, small), *rows("lvdm", "dpm-20", 1.2, small)]
+    scores += [*rows("real", "", 0.3, "halves of 3 and 3 videos, none in both"), *rows("noise", "", 9, "")]
+    for metric, value in (("psnr", 28.31), ("ssim", 0.861)):
+        own = {"dataset": dataset, "model": "autoencoder", "protocol": "reconstruction of heldout clips"}
+        scores.append({**own, "metric": metric, "value": value, "n_real": 40, "n_fake": 40, "note": "step 5000"})
+    pd.DataFrame(scores).to_csv(path, index=False)
+
+
+def _manifest(folder: Path) -> Path:
+    rows = [
+        {"id": f"patient-{number:02}", "usable": True, "reason": "", "width": 1920, "height": 1080}
+        for number in range(6)
+    ]
+    rows.append({"id": "notes", "usable": False, "reason": "not a video", "width": 0, "height": 0})
+    path = folder / "manifest.csv"
+    pd.DataFrame(rows).to_csv(path, index=False)
+    return path
+
+
+def _record(folder: Path, id: str, number: int) -> Path:
+    usable = number != 5
+    reason = "" if usable else "has 9 frames after extraction, but a clip takes 16"
+    path = folder / f"{id}.json"
+    content = {"usable": usable, "reason": reason, "crop": [420, 0, 1080, 1080], "frames": 400 + number, "fps": 25.0}
+    path.write_text(json.dumps(content))
+    return path
+
+
+def _config(folder: Path, stage: str) -> Path:
+    path = folder / f"{stage}.json"
+    settings = {"clip": {"length": 16, "resolution": 128}, "training": {"steps": 5000, "learning_rate": 6e-05}}
+    path.write_text(json.dumps({"stage": stage, "code": "0123456789abcdef", "config": settings}))
+    return path
