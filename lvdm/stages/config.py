@@ -17,7 +17,7 @@ from lvdm.diffusion.config import ObjectiveConfig, SamplerConfig, ScheduleConfig
 from lvdm.evaluation.config import DetectorConfig, ProtocolConfig
 from lvdm.models.config import AutoencoderConfig, DiscriminatorConfig, UNetConfig
 from lvdm.reporting.config import DatasetFiles, ReportConfig
-from lvdm.training.config import AutoencoderLossConfig, TrainingConfig
+from lvdm.training.config import AutoencoderLossConfig, AutoencoderTrainingConfig, TrainingConfig
 
 # Names become parts of file names and of rows of tables.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+.-]*$")]
@@ -64,7 +64,7 @@ class TrainAutoencoderConfig(Config):
     model: AutoencoderConfig = AutoencoderConfig()
     discriminator: DiscriminatorConfig = DiscriminatorConfig()
     loss: AutoencoderLossConfig = AutoencoderLossConfig()
-    training: TrainingConfig = TrainingConfig(learning_rate=3.6e-5, batch_size=1, accumulate=2, betas=(0.5, 0.9))
+    training: AutoencoderTrainingConfig = AutoencoderTrainingConfig()
     compute: ComputeConfig = ComputeConfig()
 
 
@@ -149,7 +149,7 @@ class AutoencoderSection(Config):
     model: AutoencoderConfig = AutoencoderConfig()
     discriminator: DiscriminatorConfig = DiscriminatorConfig()
     loss: AutoencoderLossConfig = AutoencoderLossConfig()
-    training: TrainingConfig = TrainingConfig(learning_rate=3.6e-5, batch_size=1, accumulate=2, betas=(0.5, 0.9))
+    training: AutoencoderTrainingConfig = AutoencoderTrainingConfig()
     encode_batch_size: int = Field(8, ge=1)
     pin_code: bool = Field(False, description="Do not train again when only the code of lvdm changed.")
 
@@ -257,6 +257,9 @@ class DemoConfig(Config):
     frames: int = Field(64, ge=8)
     size: tuple[int, int] = Field((128, 128), description="Height and width, pixels.")
     fps: float = Field(15.0, gt=0)
+    panel_every: int = Field(
+        3, ge=0, description="Every how many patients the picture lies on a black canvas with burned-in text; 0: never."
+    )
     seed: int = Field(0, ge=0)
 
 
