@@ -6,6 +6,8 @@ from typing import Literal
 from pydantic import Field
 
 from lvdm.config import Config
+from lvdm.diffusion.config import ObjectiveConfig, ScheduleConfig
+from lvdm.models.config import UNetConfig
 
 
 class AutoencoderLossConfig(Config):
@@ -43,9 +45,35 @@ class TrainingConfig(Config):
     seed: int = Field(0, ge=0)
 
 
+class AutoencoderTrainingConfig(TrainingConfig):
+    """The same, with the published values of the autoencoder where none are given."""
+
+    batch_size: int = Field(1, ge=1)
+    accumulate: int = Field(2, ge=1, description="Batches whose gradients are added up for one step.")
+    learning_rate: float = Field(3.6e-5, gt=0)
+    betas: tuple[float, float] = Field((0.5, 0.9), description="Adam's moment decays.")
+
+
 class LatentScaling(Config):
     """The affine map to the latents that the denoiser sees: z = scale * (latent + shift)."""
 
     shift: float
     scale: float = Field(gt=0)
     clips: int = Field(ge=1, description="Training windows that it was measured on.")
+
+    def normalise(self, latent):
+        """The autoencoder's ``latent`` (a number, array or tensor) as the denoiser sees it."""
+        return self.scale * (latent + self.shift)
+
+    def restore(self, z):
+        """Inverse of :meth:`normalise`."""
+        return z / self.scale - self.shift
+
+
+class DiffusionModelConfig(Config):
+    """A latent diffusion model: what lies beside its weights, and all that sampling needs to know of it."""
+
+    model: UNetConfig
+    schedule: ScheduleConfig
+    objective: ObjectiveConfig
+    latent_shape: tuple[int, int, int, int] = Field(description="Channels, frames, height and width of a latent.")

@@ -1,7 +1,7 @@
-"""What all rules share: the plan, and the files that freeze a stage's configuration.
+"""What all rules share: the plan, wildcards and input functions.
 
-reads    the configuration, the names of the video files, the code of lvdm
-writes   <results>/{dataset}/config/{stage}.json
+reads    the configuration, the names of the video files
+writes   nothing
 """
 
 import re
@@ -13,13 +13,13 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 try:
-    PIPELINE = plan.load(config)
+    PIPELINE = plan.load(config, source=" + ".join(map(str, workflow.configfiles)) or "--config")
     DATASETS, missing = plan.find(PIPELINE)
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
-# Linting and listing rules make no graph, so they need no videos either.
-if missing and workflow.dag_settings is not None:
+# Linting makes no graph, so it needs no videos. It is also what does not check environment variables.
+if missing and workflow.check_envvars:
     raise WorkflowError("\n".join(missing))
 if workflow.is_main_process:
     for dataset in DATASETS.values():
@@ -70,19 +70,3 @@ def sample_files(wildcards):
 def compute_threads(wildcards):
     """CPU threads of a job that runs a network, as configured for the data set."""
     return DATASETS[wildcards.dataset].config.compute.threads
-
-
-# The only carrier of staleness: a stage takes its frozen file as an ordinary input, so it runs again when
-# its part of the configuration or its code changed, and for no change elsewhere.
-rule freeze:
-    output:
-        "<results>/{dataset}/config/{stage}.json",
-    log:
-        "<logs>/{dataset}/config/{stage}.log",
-    localrule: True
-    conda:
-        "../../envs/lvdm.yaml"
-    params:
-        frozen=lambda wildcards: plan.frozen(DATASETS[wildcards.dataset], wildcards.stage),
-    shell:
-        "printf '%s\\n' {params.frozen:q} > {output:q} 2> {log:q}"

@@ -5,25 +5,13 @@ writes   <results>/report/index.html, media/
 """
 
 
-# With `run`, because this one names the files of every video, too much for a command line.
-rule freeze_report:
-    output:
-        "<results>/report/config.json",
-    log:
-        "<logs>/report/config.log",
-    localrule: True
-    params:
-        frozen=plan.frozen_report(PIPELINE.report, REPORT_FILES),
-    run:
-        Path(output[0]).write_text(params.frozen + "\n", encoding="utf-8")
-
-
 rule report:
     input:
         frozen="<results>/report/config.json",
         files=[path for files in REPORT_FILES for path in plan.paths(files)],
     output:
         page="<results>/report/index.html",
+        media=directory("<results>/report/media"),
     log:
         "<logs>/report/page.log",
     localrule: True

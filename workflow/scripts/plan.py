@@ -1,6 +1,6 @@
 """Decides what is made: pure functions from a configuration to names, numbers and frozen configurations.
 
-Nothing here knows Snakemake. ``rules/common.smk`` calls it when the workflow is parsed, so it imports
+Nothing here knows Snakemake. The rules call it when the workflow is parsed, so it imports
 only the torch-free base of the package.
 """
 
