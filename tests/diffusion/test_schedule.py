@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from lvdm.diffusion.config import ScheduleConfig
-from lvdm.diffusion.schedule import log_snr_times, make_schedule, uniform_times
+from lvdm.diffusion.samplers import log_snr_times, uniform_times
+from lvdm.diffusion.schedule import make_schedule
 
 
 @pytest.mark.parametrize("kind", ["linear", "cosine"])

@@ -9,8 +9,8 @@ from safetensors.torch import load_file
 
 from lvdm.diffusion.config import SamplerConfig, ScheduleConfig
 from lvdm.diffusion.denoiser import Denoiser
-from lvdm.diffusion.samplers import ddim, sample
-from lvdm.diffusion.schedule import make_schedule, uniform_times
+from lvdm.diffusion.samplers import ddim, sample, uniform_times
+from lvdm.diffusion.schedule import make_schedule
 from lvdm.models.config import UNetConfig
 from lvdm.models.unet import UNet
 from lvdm.original.unet import from_original

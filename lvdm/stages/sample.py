@@ -1,0 +1,76 @@
+"""Draw clips from a trained model."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lvdm import compute
+from lvdm.compute import Compute
+from lvdm.config import load
+from lvdm.data.datasets import to_uint8
+from lvdm.files import publish
+from lvdm.models.weights import load_autoencoder
+from lvdm.progress import Progress
+from lvdm.stages.config import SampleConfig
+from lvdm.training import seeds
+from lvdm.training.config import LatentScaling
+from lvdm.training.generate import ClipGenerator, load_diffusion
+
+_logger = logging.getLogger(__name__)
+
+
+def run(
+    config: SampleConfig, *, autoencoder: Path, diffusion: Path, statistics: Path, first: int, count: int, clips: Path
+) -> None:
+    """Draw videos `first` to `first + count - 1` of a run.
+
+    Reads the weights `autoencoder` and `diffusion` and the scaling of the latents `statistics`. Writes `clips`
+    (.npy): uint8 (count, T, H, W, 3). Video n depends on the configuration and n alone: it has a generator of
+    its own and always the same row of a batch, and every batch has `batch_size` rows. So a chunk that does not
+    begin and end at multiples of `batch_size` computes rows that it throws away.
+    """
+    if first < 0 or count < 1:
+        raise ValueError(f"first is {first} and count {count}; they must be at least 0 and 1")
+    machine = compute.setup(config.compute)
+    decoder = load_autoencoder(autoencoder, machine.device)
+    unet, model = load_diffusion(diffusion, machine.device)
+    channels, *cells = model.latent_shape
+    if channels != decoder.config.latent_channels:
+        raise ValueError(
+            f"{diffusion} makes latents of {channels} channels, but {autoencoder} reads "
+            f"{decoder.config.latent_channels}; take the autoencoder that its training latents were encoded with"
+        )
+    generate = ClipGenerator(unet, model, load(LatentScaling, statistics), decoder.decode)
+    sizes = [cell * factor for cell, factor in zip(cells, decoder.config.downsample, strict=True)]
+    header = {"descr": "|u1", "fortran_order": False, "shape": (count, *sizes, 3)}
+    with publish(clips) as temporary, temporary.open("wb") as file:
+        # Not memory-mapped: on a full disk that ends in a bus error, and this in an OSError.
+        np.lib.format.write_array_header_1_0(file, header)
+        for videos in _drawn(config, generate, machine, first, count):
+            file.write(videos.tobytes())
+    _logger.info("%s: videos %d to %d of %s", clips, first, first + count - 1, config.sampler.method)
+
+
+def rows(first: int, count: int, batch_size: int) -> Iterator[list[int | None]]:
+    """The videos in the rows of each batch, None where a row is not wanted. Video n is in row ``n % batch_size``."""
+    end = first + count
+    for start in range(first - first % batch_size, end, batch_size):
+        yield [n if first <= n < end else None for n in range(start, start + batch_size)]
+
+
+def _drawn(
+    config: SampleConfig, generate: ClipGenerator, machine: Compute, first: int, count: int
+) -> Iterator[np.ndarray]:
+    """The wanted videos of batch after batch: uint8 (videos, T, H, W, 3)."""
+    cpu = torch.device("cpu")
+    with Progress(f"sampling ({config.sampler.method}, {config.sampler.steps} steps)", count, "clip") as progress:
+        for batch in rows(first, count, config.batch_size):
+            generators = [None if n is None else seeds.generator(cpu, config.seed, "video", n) for n in batch]
+            with machine.autocast():
+                clips = generate(config.sampler, generators, machine.device)
+            wanted = [row for row, n in enumerate(batch) if n is not None]
+            yield to_uint8(clips[wanted]).cpu().numpy()
+            progress.advance(len(wanted))
