@@ -10,6 +10,7 @@ import hashlib
 import platform
 import sys
 from collections.abc import Iterator
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -32,8 +33,8 @@ def code_stamp(module: str, root: Path | None = None) -> str:
     digest = hashlib.sha256()
     for name in sorted(_closure(module, root)):
         path = _module_file(name, root)
-        digest.update(f"{name}\n{_code(path)}\n".encode())
-        for data in sorted(path.parent.rglob("*")):
+        digest.update(f"{name}\n{_read(path.read_bytes())[1]}\n".encode())
+        for data in sorted(path.parent.iterdir()):
             if data.suffix in _DATA_SUFFIXES:
                 digest.update(f"{data.relative_to(root)}\n".encode() + data.read_bytes())
     return digest.hexdigest()[:16]
@@ -69,16 +70,9 @@ def _closure(module: str, root: Path) -> set[str]:
 
 
 def _imports(path: Path, root: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_bytes(), filename=str(path))):
-        if isinstance(node, ast.Import):
-            candidates = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            candidates = [node.module] + [f"{node.module}.{alias.name}" for alias in node.names]
-        else:
-            continue
-        for name in candidates:
-            if name.partition(".")[0] == PACKAGE and _exists(name, root):
-                yield name
+    for name in _read(path.read_bytes())[0]:
+        if name.partition(".")[0] == PACKAGE and _exists(name, root):
+            yield name
 
 
 def _exists(module: str, root: Path) -> bool:
@@ -91,16 +85,25 @@ def _module_file(module: str, root: Path) -> Path:
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
-def _code(path: Path) -> str:
-    """The module's statements in a normal form: no comments, no docstrings, no formatting."""
-    tree = ast.parse(path.read_bytes(), filename=str(path))
+@cache
+def _read(source: bytes) -> tuple[tuple[str, ...], str]:
+    """What a module may import, and its statements in a normal form: no comments, docstrings, formatting.
+
+    Cached by content: most modules are part of the stamps of many stages.
+    """
+    tree = ast.parse(source)
+    imports: list[str] = []
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                node.body = node.body[1:] or [ast.Pass()]
-    return ast.unparse(tree)
+        if isinstance(node, ast.Import):
+            imports += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            imports += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            _drop_docstring(node)
+    return tuple(imports), ast.unparse(tree)
+
+
+def _drop_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+    first = node.body[0] if node.body else None
+    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+        node.body = node.body[1:] or [ast.Pass()]
