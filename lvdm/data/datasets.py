@@ -19,7 +19,8 @@ from lvdm.files import read_json
 
 def to_float(frames: torch.Tensor) -> torch.Tensor:
     """Frames as on disk, uint8 ``(..., T, H, W, 3)``, to frames in memory, float32 ``(..., C, T, H, W)`` in [-1, 1]."""
-    return rearrange(frames, "... t h w c -> ... c t h w").float().div_(127.5).sub_(1)
+    # Contiguous first: bytes are cheaper to move than the floats that they become.
+    return rearrange(frames, "... t h w c -> ... c t h w").contiguous().float().div_(127.5).sub_(1)
 
 
 def to_uint8(clips: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,95 @@
+"""Clips per second that training can read, from shards and from the latent cache, in one process.
+
+    python benchmarks/loader.py --resolution 128 --length 16 --batches 40 --out loader.json
+
+Makes its own files in a temporary folder, reads each once unmeasured (so that they lie in the page cache,
+as in every epoch but the first), then measures. Writes JSON to ``--out`` and a line for each kind.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from lvdm.data.config import ClipConfig
+from lvdm.data.datasets import ClipDataset, LatentDataset
+from lvdm.data.sampler import StepBatchSampler
+from lvdm.data.shards import write_shard
+from lvdm.files import write_json
+
+
+def main() -> None:
+    options = _options()
+    torch.set_num_threads(1)
+    clip = ClipConfig(resolution=options.resolution, length=options.length, step=options.length // 2)
+    result = {"resolution": clip.resolution, "length": clip.length, "batch_size": options.batch_size}
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        datasets = {
+            "clips": ClipDataset([_make_shard(Path(folder), clip, options.videos)], clip),
+            "latents": LatentDataset([_make_latents(Path(folder), clip, options.windows)]),
+        }
+        for name, dataset in datasets.items():
+            rates = result[name] = _measure(dataset, options.batch_size, options.batches)
+            sys.stdout.write(
+                f"{name}: {rates['clips_per_second']:.0f} clips/s, {rates['mebibytes_per_second']:.0f} MiB/s, "
+                f"an epoch of {len(dataset)} in {rates['seconds_an_epoch']:.2f} s\n"
+            )
+    if options.out:
+        write_json(options.out, result)
+    else:
+        sys.stdout.write(json.dumps(result) + "\n")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--resolution", type=int, default=128)
+    parser.add_argument("--length", type=int, default=16)
+    parser.add_argument("--videos", type=int, default=8, help="videos of 256 frames in the shard")
+    parser.add_argument("--windows", type=int, default=2048, help="windows in the latent cache")
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--batches", type=int, default=100)
+    parser.add_argument("--folder", type=Path, help="where the temporary files are made; default: the system's")
+    parser.add_argument("--out", type=Path, help="JSON file; default: the JSON goes to the terminal")
+    return parser.parse_args()
+
+
+def _measure(dataset: Dataset, batch_size: int, batches: int) -> dict[str, float]:
+    for index in range(len(dataset)):
+        dataset[index]
+    sampler = StepBatchSampler(len(dataset), batch_size, seed=0, steps=batches)
+    start = time.perf_counter()
+    size = sum(batch.nbytes for batch in DataLoader(dataset, batch_sampler=sampler))
+    seconds = time.perf_counter() - start
+    rate = batch_size * batches / seconds
+    return {
+        "clips_per_second": rate,
+        "mebibytes_per_second": size / 2**20 / seconds,
+        "seconds_an_epoch": len(dataset) / rate,
+    }
+
+
+def _make_shard(folder: Path, clip: ClipConfig, videos: int) -> Path:
+    generator = np.random.default_rng(0)
+    frames = generator.integers(0, 256, (256, clip.resolution, clip.resolution, 3), dtype=np.uint8)
+    path = folder / "train-000.npy"
+    write_shard(path, clip.resolution, {f"video-{n}": len(frames) for n in range(videos)}, lambda id: [frames])
+    return path
+
+
+def _make_latents(folder: Path, clip: ClipConfig, windows: int) -> Path:
+    side = clip.resolution // 8
+    moments = np.random.default_rng(0).standard_normal((windows, 2, 4, clip.length // 4, side, side))
+    path = folder / "latents.npy"
+    np.save(path, moments.astype(np.float16))
+    write_json(path.with_suffix(".json"), {"windows": [["video", first] for first in range(windows)]})
+    return path
+
+
+if __name__ == "__main__":
+    main()
