@@ -129,15 +129,17 @@ def _nothing(dataset: str, root: Path, page: str | None) -> str:
 
 
 def _fixed_root(pattern: str) -> str:
-    """The folder of a glob up to its first wildcard."""
+    """The folder of a glob up to its first wildcard; of a file, the folder that it is in."""
     fixed = Path(pattern).parent
-    while has_magic(str(fixed)):
+    while has_magic(str(fixed)) and not Path(pattern).is_file():
         fixed = fixed.parent
     return os.path.abspath(fixed) if Path(pattern).is_absolute() else os.path.normpath(fixed)  # noqa: PTH100
 
 
 def _video_files(pattern: str, nothing: str) -> list[Path]:
-    found = [Path(os.path.normpath(name)) for name in glob(pattern, recursive=True)]  # noqa: PTH207
+    # A file's own name comes first: it may hold brackets, which a glob reads as a choice.
+    names = [pattern] if Path(pattern).is_file() else glob(pattern, recursive=True)  # noqa: PTH207
+    found = [Path(os.path.normpath(name)) for name in names]
     files = [path for path in found if path.is_file()]
     videos = [path for path in files if path.suffix.lower() in VIDEO_SUFFIXES]
     if videos:

@@ -14,6 +14,7 @@ from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 
 Box = tuple[int, int, int, int]
+"""left, top, width, height in pixels."""
 
 # Brightness 0 to 255, the largest of R, G and B. Recorders write black as anything up to about 20.
 _BLACK = 24

@@ -29,6 +29,7 @@ _DAMAGE = {
     r"File ended prematurely|partial file|[Pp]acket corrupt|corrupt input packet": "the file is cut off or damaged",
     r"corrupt decoded frame|; [1-9]\d* decode errors|Decoding error": "some frames cannot be decoded",
 }
+_ECHO = re.compile(r"Task finished|Terminating thread|Nothing was written|Conversion failed|Error sending frames")
 _COLOR_SPACES = frozenset({"bt709", "fcc", "bt470bg", "smpte170m", "smpte240m", "ycgco", "bt2020nc", "bt2020c", "gbr"})
 
 
@@ -76,9 +77,10 @@ def read_report(frames: str, messages: str) -> VideoInfo:
 
 
 def last_lines(messages: str, count: int = 4) -> str:
-    """The end of ffmpeg's messages, where the cause is, on one line."""
+    """The end of ffmpeg's messages, less the echoes of what went wrong before, on one line."""
     lines = [re.sub(r"^(\[[^]]*\] )+", "", line.strip()) for line in messages.splitlines()]
-    return "; ".join([line for line in lines if line][-count:]) or "no message"
+    causes = [line for line in lines if line and not _ECHO.match(line)]
+    return "; ".join(causes[-count:]) or "no message"
 
 
 def _read_frames(text: str) -> tuple[dict[int, _Stream], tuple[int, int] | None, float]:

@@ -32,6 +32,7 @@ def probe_folder(folder: Path) -> VideoInfo:
         width=width,
         height=height,
         fps=NOMINAL_FPS,
+        fps_is_nominal=True,
         frames=len(files),
         duration=len(files) / NOMINAL_FPS,
         codec=files[0].suffix[1:].lower(),

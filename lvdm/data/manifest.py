@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lvdm.data.catalog import frame_files
 from lvdm.files import publish
 
 
@@ -25,6 +26,8 @@ class VideoInfo:
     """Frames that were decoded, before any resampling."""
     duration: float = 0.0
     """Seconds."""
+    fps_is_nominal: bool = False
+    """The rate is assumed: a folder of images states none, so it is never resampled."""
     variable_rate: bool = False
     codec: str = ""
     pixel_format: str = ""
@@ -46,6 +49,12 @@ class ManifestRow:
     modified: int
     settings: str
     """Fingerprint of the settings that decided whether the video is usable."""
+
+
+def file_state(path: Path) -> tuple[int, int]:
+    """Size (bytes) and time of the last change (ns) of a file, or of the images in a folder."""
+    states = [file.stat() for file in (frame_files(path) if path.is_dir() else [path])]
+    return sum(state.st_size for state in states), max((state.st_mtime_ns for state in states), default=0)
 
 
 _OWN = tuple(field.name for field in dataclasses.fields(ManifestRow) if field.name != "info")

@@ -4,33 +4,28 @@ The only module that runs ffmpeg (the binary of the package imageio-ffmpeg, thro
 the only one that imports decord. Frames are uint8 RGB, (T, H, W, 3) or (H, W, 3).
 """
 
-import errno
-import logging
-import subprocess
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import decord
 import ffmpeg
 import imageio_ffmpeg
 import numpy as np
 
-from lvdm.data.ffmpeg_report import last_lines, read_report
+from lvdm.data import process
+from lvdm.data.config import ClipConfig
+from lvdm.data.crop import Box
+from lvdm.data.ffmpeg_report import read_report
 from lvdm.data.frame_folder import folder_frames, probe_folder
 from lvdm.data.manifest import VideoInfo
+from lvdm.data.process import VideoError
 from lvdm.files import publish
 from lvdm.progress import Progress
-
-_logger = logging.getLogger(__name__)
-
-Box = tuple[int, int, int, int]
-"""left, top, width, height in pixels."""
 
 # One decoder thread a process: ffmpeg runs decoder, filters and encoder side by side anyway, and the
 # workflow runs several videos at a time.
@@ -51,10 +46,6 @@ _FFV1 = {
 _SEEK_BEYOND = 32
 
 
-class VideoError(ValueError):
-    """A video that cannot be read or written; the message holds the end of ffmpeg's own."""
-
-
 @dataclass(frozen=True)
 class Extraction:
     """What is made of a video: the part `box` of the picture, centre-cropped to a square of `resolution`."""
@@ -68,28 +59,32 @@ class Extraction:
 # ------------------------------------------------------------------------------------------ reading
 
 
-def probe(path: Path) -> VideoInfo:
-    """Decode all of a video file, or folder of images, and describe it. Never raises for a bad video."""
-    if path.is_dir():
-        return probe_folder(path)
-    if path.stat().st_size == 0:
-        return VideoInfo(usable=False, reason="the file is empty")
-    source = _file(path)
-    # V, not v: the cover picture of a sound file is no video. Sound is copied for its length.
-    spec = ffmpeg.output(
-        source["V:0"], source["a?"], "pipe:", format="framecrc", fps_mode="passthrough", enc_time_base="demux",
-        **{"c:v": "rawvideo", "c:a": "copy"},
-    )  # fmt: skip
-    done = subprocess.run(
-        _command(spec, "verbose"), stdin=subprocess.DEVNULL, capture_output=True, check=False, encoding="utf-8",
-        errors="replace",
-    )  # fmt: skip
-    return read_report(done.stdout, done.stderr)
+def decoder_version() -> str:
+    """Version of the ffmpeg that reads videos here."""
+    return imageio_ffmpeg.get_ffmpeg_version()
+
+
+def probe(path: Path, clip: ClipConfig) -> VideoInfo:
+    """Decode all of a video file, or folder of images, and say whether clips can be taken from it.
+
+    Never raises for a bad video: ``usable`` is false then, and ``reason`` says why.
+    """
+    try:
+        info = probe_folder(path) if path.is_dir() else _probe_file(path)
+    except OSError as error:
+        return VideoInfo(usable=False, reason=f"cannot be read: {error.strerror}")
+    frames = output_frames(info, clip.fps)
+    if info.usable and frames < clip.span:
+        rate, resampled = output_rate(info, clip.fps)
+        found = f"{frames} frames" + (f" at {rate:g} frames/s" if resampled else "")
+        reason = f"has {found}, but a clip spans {clip.span}; lower data.length or data.stride"
+        return dataclasses.replace(info, usable=False, reason=reason)
+    return info
 
 
 def output_rate(info: VideoInfo, fps: float | None) -> tuple[float, bool]:
     """Frames/s after extraction, and whether frames are dropped or repeated for it."""
-    if info.pixel_format == "rgb24" and info.codec in _IMAGE_CODECS:
+    if info.fps_is_nominal:
         return fps or info.fps, False
     rate = fps or info.fps
     return rate, info.variable_rate or abs(rate - info.fps) > 1e-3 * info.fps
@@ -108,11 +103,11 @@ def sample_frames(path: Path, info: VideoInfo, count: int) -> Iterator[np.ndarra
         yield from folder_frames(path, step)
     elif info.frames <= _SEEK_BEYOND * count:
         chosen = _file(path)["V:0"].filter("select", f"not(mod(n,{step}))")
-        yield from _decode(chosen, info, fps_mode="passthrough")
+        yield from _decode(path, chosen, info, fps_mode="passthrough")
     else:
         for index in range(count):
             seconds = info.duration * (index + 0.5) / count
-            yield from _decode(_file(path, ss=f"{seconds:.3f}")["V:0"], info, vframes=1)
+            yield from _decode(path, _file(path, ss=f"{seconds:.3f}")["V:0"], info, vframes=1)
 
 
 def frame_count(path: str | Path) -> int:
@@ -148,10 +143,7 @@ def extract_frames(path: Path, info: VideoInfo, extraction: Extraction, target: 
     """
     rate, resampled = output_rate(info, extraction.fps)
     exact = str(Fraction(rate).limit_denominator(1_000_000))
-    if path.is_dir():
-        stream, feed = _raw(info.width, info.height, exact), folder_frames(path)
-    else:
-        stream, feed = _file(path)["V:0"], None
+    stream = _raw(info.width, info.height, exact) if path.is_dir() else _file(path)["V:0"]
     if resampled:
         stream = stream.filter("fps", exact)
     left, top, width, height = centre_square(extraction.box, info.pixel_aspect)
@@ -162,7 +154,10 @@ def extract_frames(path: Path, info: VideoInfo, extraction: Extraction, target: 
     with publish(target) as temporary:
         spec = stream.output(_url(temporary), **_FFV1)
         with Progress(f"extract {path.name}", expected, "frame") as progress:
-            _write(spec, target, feed, progress)
+            if path.is_dir():
+                process.encode_frames(_command(spec), target, folder_frames(path), progress.advance)
+            else:
+                process.encode(_command(spec), target, progress.advance)
         written = frame_count(temporary)
         # The first and the last frame of a resampled video may fall on either side of a rounding.
         if not expected <= written <= expected + (2 if resampled else 0):
@@ -187,7 +182,7 @@ def write_ffv1(frames: Iterable[np.ndarray], path: str | Path, fps: float) -> No
     rate = str(Fraction(fps).limit_denominator(1_000_000))
     with publish(path) as temporary:
         spec = _raw(first.shape[1], first.shape[0], rate).output(_url(temporary), **_FFV1)
-        _write(spec, Path(path), chain([first], frames))
+        process.encode_frames(_command(spec), Path(path), chain([first], frames), advance=_ignore)
 
 
 def write_h264(frames: np.ndarray, path: str | Path, fps: float, crf: int = 18) -> None:
@@ -206,12 +201,26 @@ def write_h264(frames: np.ndarray, path: str | Path, fps: float, crf: int = 18) 
             color_primaries="bt709", color_trc="bt709", colorspace="bt709", color_range="tv",
             **{"c:v": "libx264"}, **_BITEXACT,
         )  # fmt: skip
-        _write(spec, Path(path), frames)
+        process.encode_frames(_command(spec), Path(path), frames, advance=_ignore)
 
 
 # ---------------------------------------------------------------------------------- ffmpeg and decord
 
-_IMAGE_CODECS = frozenset({"png", "jpg", "jpeg", "bmp", "tif", "tiff", "webp"})
+
+def _probe_file(path: Path) -> VideoInfo:
+    if path.stat().st_size == 0:
+        return VideoInfo(usable=False, reason="the file is empty")
+    source = _file(path)
+    # V, not v: the cover picture of a sound file is no video. Sound is copied, which tells its length.
+    spec = ffmpeg.output(
+        source["V:0"], source["a?"], "pipe:", format="framecrc", fps_mode="passthrough", enc_time_base="demux",
+        **{"c:v": "rawvideo", "c:a": "copy"},
+    )  # fmt: skip
+    return read_report(*process.report(_command(spec, "verbose")))
+
+
+def _ignore(units: int) -> None:
+    """Progress that no one looks at."""
 
 
 def _url(path: Path) -> str:
@@ -225,7 +234,7 @@ def _file(path: Path, **options: Any) -> Any:
 
 
 def _raw(width: int, height: int, rate: str) -> Any:
-    return ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgb24", video_size=f"{width}x{height}", framerate=rate)
+    return ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgb24", video_size=(width, height), framerate=rate)
 
 
 def _scaling(info: VideoInfo) -> dict[str, str]:
@@ -235,71 +244,16 @@ def _scaling(info: VideoInfo) -> dict[str, str]:
     return {"flags": _SCALE_FLAGS} | ({"in_color_matrix": "bt709"} if unstated and high_definition else {})
 
 
-def _command(spec: Any, level: str) -> list[str]:
+def _command(spec: Any, level: str = "error") -> list[str]:
     command = ffmpeg.compile(spec, cmd=imageio_ffmpeg.get_ffmpeg_exe(), overwrite_output=True)
     threads = ["-filter_complex_threads", str(_THREADS)]
     return [command[0], "-hide_banner", "-nostats", "-v", level, *threads, *command[1:]]
 
 
-@contextmanager
-def _running(spec: Any, target: Path | str, **pipes: Any) -> Iterator[subprocess.Popen]:
-    """An ffmpeg process; raises when it fails, ends it when the block raises."""
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as messages:
-        process = subprocess.Popen(_command(spec, "error"), stderr=messages, **pipes)
-        try:
-            yield process
-            code = process.wait()
-        finally:
-            process.kill()
-            process.wait()
-            for pipe in (process.stdin, process.stdout):
-                if pipe:
-                    pipe.close()
-        if code:
-            messages.seek(0)
-            raise _failure(messages.read(), target, code)
-
-
-def _failure(messages: str, target: Path | str, code: int) -> Exception:
-    if "No space left on device" in messages:
-        return OSError(errno.ENOSPC, "the disk is full; free some space and run again", str(target))
-    return VideoError(f"{target}: ffmpeg failed ({code}): {last_lines(messages)}")
-
-
-def _decode(stream: Any, info: VideoInfo, **options: Any) -> Iterator[np.ndarray]:
-    shape = (info.height, info.width, 3)
+def _decode(path: Path, stream: Any, info: VideoInfo, **options: Any) -> Iterator[np.ndarray]:
     stream = stream.filter("scale", info.width, info.height, **_scaling(info))
     spec = stream.output("pipe:", format="rawvideo", pix_fmt="rgb24", **options)
-    with _running(spec, "reading", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
-        while len(data := process.stdout.read(int(np.prod(shape)))) == np.prod(shape):
-            yield np.frombuffer(data, np.uint8).reshape(shape)
-
-
-def _write(spec: Any, target: Path, feed: Iterable[np.ndarray] | None, progress: Progress | None = None) -> None:
-    advance = progress.advance if progress else lambda units: None
-    if feed is None:
-        spec = spec.global_args("-progress", "pipe:1")
-        with _running(spec, target, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
-            _follow(process.stdout, advance)
-        return
-    with _running(spec, target, stdin=subprocess.PIPE) as process:
-        try:
-            for frame in feed:
-                process.stdin.write(np.ascontiguousarray(frame, np.uint8).data)
-                advance(1)
-            process.stdin.close()
-        except BrokenPipeError:
-            # ffmpeg has ended early, and its message says why.
-            process.wait()
-
-
-def _follow(lines: IO[bytes], advance: Callable[[int], None]) -> None:
-    done = 0
-    for line in lines:
-        key, _, value = line.decode().partition("=")
-        if key == "frame":
-            advance(int(value) - done)
-            done = int(value)
+    return process.decode(_command(spec), path, info.height, info.width)
 
 
 def _reader(path: str | Path) -> decord.VideoReader:
