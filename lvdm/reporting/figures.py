@@ -13,26 +13,30 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, MaxNLocator
+from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter
 
 Series = dict[str, tuple[np.ndarray, np.ndarray]]
 
-# Title and label of the vertical axis, with its unit; other numeric columns are shown by their name.
+# Title, and label of the vertical axis with its unit; other numeric columns are shown by their name.
 _QUANTITIES = {
-    "loss": ("Training loss", "loss"),
+    "loss": ("Loss", "loss"),
+    "l1": ("L1", "L1, of values in [-1, 1]"),
+    "lpips": ("LPIPS", "LPIPS"),
+    "kl": ("KL divergence", "KL (nats a clip)"),
+    "adversarial": ("Adversarial loss", "loss"),
+    "adaptive_weight": ("Adversarial weight", "weight"),
+    "discriminator": ("Discriminator loss", "loss"),
     "learning_rate": ("Learning rate", "learning rate"),
     "gradient_norm": ("Gradient norm", "L2 norm"),
     "clips_per_second": ("Speed", "clips/s"),
-    "psnr": ("Held-out PSNR", "PSNR (dB)"),
-    "ssim": ("Held-out SSIM", "SSIM"),
-    "lpips": ("Held-out LPIPS", "LPIPS"),
+    "psnr": ("PSNR", "PSNR (dB)"),
+    "ssim": ("SSIM", "SSIM"),
 }
+_SPLIT_WORDS = {"heldout": "Held-out", "train": "Training clips"}
 _NOT_QUANTITIES = ("step", "epoch", "clips")
 
-# A metric for one level of noise is named by it: "loss t=250", "loss_250", "loss 200-299".
-_LEVEL = re.compile(
-    r"(?P<name>[A-Za-z_ ]*?)[ _@]*(?:t=?|level=?|step=?)?[ _]*(?P<low>\d+)(?:\s*(?:-|to|_)\s*(?P<high>\d+))?"
-)
+# A metric of a range of noise levels is named by it: "loss 0-99".
+_LEVELS = re.compile(r"(?P<name>.+) (?P<low>\d+)-(?P<high>\d+)")
 
 _THEMES = {
     "light": {"text": "#3c4450", "grid": "#d9dde3", "lines": ("#2563eb", "#d9622b", "#0f8f7c", "#8b5cf6", "#b4477f")},
@@ -48,7 +52,6 @@ _MANY_POINTS = 60
 class Panel:
     """One plot: ``series`` maps a legend entry to (x, y), of equal length."""
 
-    name: str
     title: str
     x_label: str
     y_label: str
@@ -65,28 +68,29 @@ def curve_panels(curve: pd.DataFrame) -> list[Panel]:
         values = curve[["step", column]].replace([np.inf, -np.inf], np.nan).dropna()
         if len(values) and values[column].any():
             title, label = _title(column)
-            panels.append(Panel(column, title, "step", label, {label: _points(values, "step", column)}))
+            panels.append(Panel(title, "step", label, {label: _points(values, "step", column)}))
     return panels
 
 
 def quality_panels(quality: pd.DataFrame) -> list[Panel]:
-    """Panels of held-out quality (columns step, split, clips, metric, value): one a metric, over the steps.
+    """Panels of quality (columns step, split, clips, metric, value): one a metric, over the steps, a line a split.
 
-    Metrics that are named by a level of noise share one panel, over the levels, with a line for the first,
-    the middle and the last step.
+    Metrics that are named by a range of noise levels share one panel, over the levels, with a line for the
+    first, the middle and the last step.
     """
+    quality = quality[np.isfinite(quality["value"])]  # the PSNR of equal clips is infinite
     panels = []
     levels: dict[str, list[tuple[float, str]]] = {}
     for metric in dict.fromkeys(quality["metric"]):
-        match = _LEVEL.fullmatch(metric)
+        match = _LEVELS.fullmatch(metric)
         if match:
-            low, high = float(match["low"]), float(match["high"] or match["low"])
-            levels.setdefault(match["name"].strip("_ ") or "loss", []).append(((low + high) / 2, metric))
+            middle = (float(match["low"]) + float(match["high"])) / 2
+            levels.setdefault(match["name"], []).append((middle, metric))
             continue
         rows = quality[quality["metric"] == metric]
-        title, label = _title(metric, prefix="Held-out ")
+        title, label = _title(metric)
         series = {split: _points(group, "step", "value") for split, group in rows.groupby("split", sort=False)}
-        panels.append(Panel(metric, title, "step", label, series, markers=True))
+        panels.append(Panel(f"{_splits(rows)}: {title}", "step", label, series, markers=True))
     for name, metrics in levels.items():
         panels.append(_level_panel(quality, name, sorted(metrics)))
     return panels
@@ -100,8 +104,13 @@ def _level_panel(quality: pd.DataFrame, name: str, metrics: list[tuple[float, st
         at_step = quality[quality["step"] == step].drop_duplicates("metric").set_index("metric")["value"]
         points = [(level, at_step[metric]) for level, metric in metrics if metric in at_step]
         series[f"step {step}"] = tuple(np.array(points, dtype=float).T)
-    title = f"Held-out {name.replace('_', ' ')} by noise level"
-    return Panel(f"{name}-by-noise-level", title, "diffusion time (0: clean)", name.replace("_", " "), series, True)
+    title, label = _title(name)
+    title = f"{_splits(quality)}: {title} by noise level"
+    return Panel(title, "noise level (0: clean)", label, series, markers=True)
+
+
+def _splits(rows: pd.DataFrame) -> str:
+    return ", ".join(_SPLIT_WORDS.get(split, split) for split in rows["split"].unique())
 
 
 def save(panel: Panel, folder: Path, name: str) -> str:
@@ -114,24 +123,28 @@ def save(panel: Panel, folder: Path, name: str) -> str:
 def _draw(panel: Panel, theme: str, path: Path) -> None:
     colours = _THEMES[theme]
     # A fixed salt makes the identifiers in the file, and so its bytes, the same in every run.
-    with matplotlib.rc_context({"svg.hashsalt": "lvdm", "font.size": 9.5}):
-        figure = Figure(figsize=(4.4, 2.7), layout="constrained")
+    with matplotlib.rc_context({"svg.hashsalt": "lvdm", "font.size": 8.5}):
+        figure = Figure(figsize=(3.4, 2.2), layout="constrained")
         axes = figure.add_subplot()
         for colour, (label, (x, y)) in zip(_cycle(colours["lines"]), panel.series.items(), strict=False):
             _line(axes, x, y, colour, label, panel.markers)
-        if _spans_decades(panel):
-            axes.set_yscale("log")
-        axes.set_title(panel.title, loc="left", color=colours["text"], fontsize=10.5, fontweight="bold")
+        axes.set_title(panel.title, loc="left", color=colours["text"], fontsize=9.5, fontweight="bold")
         axes.set_xlabel(panel.x_label, color=colours["text"])
         axes.set_ylabel(panel.y_label, color=colours["text"])
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        if _spans_decades(panel):
+            axes.set_yscale("log")
+            axes.yaxis.set_minor_formatter(NullFormatter())
+        elif _is_constant(panel):
+            axes.set_ylim(bottom=0, auto=None)
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:.5g}")
         axes.grid(color=colours["grid"], linewidth=0.7)
         axes.set_axisbelow(True)
         axes.tick_params(which="both", colors=colours["text"], length=0)
         axes.spines[:].set_visible(False)
         if len(panel.series) > 1:
-            axes.legend(frameon=False, labelcolor=colours["text"], fontsize=8.5)
+            axes.legend(frameon=False, labelcolor=colours["text"], fontsize=8)
         figure.savefig(path, transparent=True, metadata={"Date": None})
 
 
@@ -155,16 +168,17 @@ def _spans_decades(panel: Panel) -> bool:
     return bool(values.min() > 0 and values.max() > 100 * values.min())
 
 
+def _is_constant(panel: Panel) -> bool:
+    values = np.concatenate([y for _, y in panel.series.values()])
+    return bool(values[0] > 0 and (values == values[0]).all())
+
+
 def _points(rows: pd.DataFrame, x: str, y: str) -> tuple[np.ndarray, np.ndarray]:
     rows = rows.sort_values(x, kind="stable")
     return rows[x].to_numpy(float), rows[y].to_numpy(float)
 
 
-def _title(column: str, prefix: str = "") -> tuple[str, str]:
+def _title(column: str) -> tuple[str, str]:
     """Title and label of the vertical axis of a quantity."""
-    if prefix and column == "loss":
-        return f"{prefix}loss", "loss"
-    if column in _QUANTITIES:
-        return _QUANTITIES[column]
-    words = column.replace("_", " ").replace("/", " ")
-    return (prefix + words).capitalize() if not prefix else prefix + words, words
+    words = column.replace("_", " ")
+    return _QUANTITIES.get(column, (words[:1].upper() + words[1:], words))

@@ -101,7 +101,7 @@ def read_section(files: DatasetFiles, most_videos: int, media: Path, prefix: str
         notes=tuple(tables.notes(rows)),
         table=f"{prefix}/table.csv",
         pictures=(
-            _picture(files.reconstructions, "Held-out clips and their reconstructions", media, prefix),
+            _picture(files.reconstructions, "Clips, and beside them their reconstructions", media, prefix),
             _picture(files.samples, "Samples at the end of the diffusion training", media, prefix),
         ),
         trainings=(

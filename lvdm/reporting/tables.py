@@ -26,6 +26,8 @@ _METRIC_LABELS = {
     "ssim": "SSIM",
 }
 
+_SPLIT_WORDS = {"heldout": "held-out", "train": "training"}
+
 REFERENCE_LINE = (
     "Lower is nearer to the real clips. Two rows are for reference: “real against real” compares one half of the "
     "real clips with the other, so it is what sampling alone makes; “noise against real” is what a generator that "
@@ -58,7 +60,7 @@ def autoencoder_rows(quality: pd.DataFrame, dataset: str) -> pd.DataFrame:
     rows = pd.DataFrame(
         {
             "model": AUTOENCODER,
-            "protocol": "reconstruction of " + last["split"].astype(str) + " clips",
+            "protocol": ["reconstruction of " + _SPLIT_WORDS.get(split, split) + " clips" for split in last["split"]],
             "metric": last["metric"],
             "value": [repr(float(value)) for value in last["value"]],
             "n_real": last["clips"].astype(int).astype(str),

@@ -35,8 +35,8 @@ def _dataset(folder: Path, name: str, seed: int) -> DatasetFiles:
     curve = {"step": steps, "loss": np.exp(-steps / 900) + 0.1 + generator.normal(0, 0.02, len(steps))}
     pd.DataFrame({**curve, "kl": 1e6 / steps, "perceptual": 0.0}).to_csv(folder / "autoencoder.csv", index=False)
     pd.DataFrame({**curve, "learning_rate": 6e-5}).to_csv(folder / "diffusion.csv", index=False)
-    _quality(folder / "autoencoder_quality.csv", {"psnr": 28.0, "ssim": 0.85})
-    levels = {f"loss_{level}": 0.4 - level / 4000 for level in (50, 250, 450, 650, 850)}
+    _quality(folder / "autoencoder_quality.csv", {"psnr": 28.0, "ssim": 0.85, "l1": -0.05})
+    levels = {f"loss {low}-{low + 199}": 0.4 - low / 4000 for low in range(0, 1000, 200)}
     _quality(folder / "diffusion_quality.csv", {"loss": 0.2, **levels})
     _table(folder / "table.csv", name)
     (folder / "statistics.json").write_text(json.dumps({"shift": 0.1, "scale": 0.9, "clips": 1234}))
@@ -86,7 +86,7 @@ def _table(path: Path, dataset: str) -> None:
     scores = [*rows("lvdm", "ddim-50", 1, small), *rows("lvdm", "dpm-20", 1.2, small)]
     scores += [*rows("real", "", 0.3, "halves of 3 and 3 videos, none in both"), *rows("noise", "", 9, "")]
     for metric, value in (("psnr", 28.31), ("ssim", 0.861)):
-        own = {"dataset": dataset, "model": "autoencoder", "protocol": "reconstruction of heldout clips"}
+        own = {"dataset": dataset, "model": "autoencoder", "protocol": "reconstruction of held-out clips"}
         scores.append({**own, "metric": metric, "value": value, "n_real": 40, "n_fake": 40, "note": "step 5000"})
     pd.DataFrame(scores).to_csv(path, index=False)
 
