@@ -76,7 +76,7 @@ class _Camera:
 def make_patient(generator: np.random.Generator) -> Patient:
     """Draw one patient."""
     uniform = generator.uniform
-    relief = 0.007 * _noise(generator, wavelength=0.25)
+    relief = 0.005 * _noise(generator, wavelength=0.25)
     slopes = np.gradient(relief, 2 * np.pi / _TEXTURE[0], _TEXTURE_LENGTH / _TEXTURE[1])
     return Patient(
         mucosa=np.array([0.80, uniform(0.27, 0.38), uniform(0.20, 0.30)], np.float32),
@@ -90,10 +90,10 @@ def make_patient(generator: np.random.Generator) -> Patient:
         lobes=_wave(generator, 1.5, (0.3, 0.8)),
         bends=_wave(generator, 0.35, (0.2, 0.6), (2, 3)),
         start=uniform(0, _TEXTURE_LENGTH),
-        speed=uniform(0.015, 0.035) * generator.choice([-1.0, 1.0]),
-        surge=_wave(generator, 0.2, (0.08, 0.14)),
-        look=_wave(generator, 0.3, (0.06, 0.12), (2,)),
-        drift=_wave(generator, 0.16, (0.05, 0.10), (2,)),
+        speed=uniform(0.010, 0.024) * generator.choice([-1.0, 1.0]),
+        surge=_wave(generator, 0.15, (0.06, 0.11)),
+        look=_wave(generator, 0.3, (0.04, 0.08), (2,)),
+        drift=_wave(generator, 0.16, (0.03, 0.07), (2,)),
         lamp=uniform(0.9, 1.2),
     )
 
@@ -211,7 +211,7 @@ def _shade(patient: Patient, camera: _Camera, rays: Array, depth: Array) -> Arra
     colour = patient.mucosa[:, None] * (1 - flush) + patient.blood[:, None] * flush
     # Light that bounced off the wall before is redder with each bounce.
     diffuse = 1.5 * colour ** (1 + 0.15 * distance) * (0.2 + 0.8 * facing)
-    highlight = 1.0 * facing**90
+    highlight = 0.5 * facing**60
     return (diffuse + highlight) * patient.lamp / (0.2 + distance**2)
 
 
@@ -248,4 +248,4 @@ def _flush(generator: np.random.Generator) -> Array:
     large = np.exp(-((_noise(generator, 1.4) / 0.06) ** 2))
     small = np.exp(-((_noise(generator, 0.5) / 0.12) ** 2))
     where = np.clip(0.5 + 0.7 * _noise(generator, 2.0), 0, 1)
-    return np.clip(patches + where * (0.55 * large + 0.3 * small), 0, 1)
+    return np.clip(patches + where * (0.5 * large + 0.24 * small), 0, 1)
