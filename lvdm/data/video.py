@@ -38,7 +38,7 @@ _SCALE_FLAGS = "lanczos+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact"
 _BITEXACT = {"fflags": "+bitexact", "flags:v": "+bitexact", "map_metadata": -1}
 
 _FFV1 = {
-    "c:v": "ffv1", "level": 3, "g": 1, "slices": 4, "slicecrc": 1, "pix_fmt": "bgr0",
+    "c:v": "ffv1", "level": 3, "coder": "rice", "g": 1, "slices": 4, "slicecrc": 1, "pix_fmt": "bgr0",
     "fps_mode": "passthrough", "threads": _THREADS, "format": "matroska", **_BITEXACT,
 }  # fmt: skip
 
