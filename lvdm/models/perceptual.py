@@ -19,11 +19,19 @@ class PerceptualDistance:
         if not self.path.is_file():
             raise FileNotFoundError(f"{path} is missing; fetch NVIDIA's vgg16.pt, or set loss.perceptual: null")
         try:
-            self.network = torch.jit.load(str(path), map_location=device).eval().requires_grad_(False)
+            self.network = torch.jit.load(str(path), map_location=device).eval()
         except RuntimeError as error:
             reason = str(error).strip().partition("\n")[0]
             raise ValueError(f"{path}: not a TorchScript file ({reason}); fetch NVIDIA's vgg16.pt again") from None
-        self._features(torch.zeros(1, 3, 32, 32, device=device))
+        for parameter in self.network.parameters():
+            parameter.requires_grad = False
+        try:
+            self._features(torch.zeros(1, 3, 32, 32, device=device))
+        except RuntimeError as error:
+            reason = str(error).strip().rpartition("\n")[2]
+            raise ValueError(
+                f"{path}: does not take images, resize_images and return_lpips as NVIDIA's vgg16.pt does ({reason})"
+            ) from None
 
     def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
         """Distance (N,) of ``images`` to ``targets`` (N, 3, H, W) in [-1, 1]; differentiable in ``images``."""
@@ -33,11 +41,4 @@ class PerceptualDistance:
 
     def _features(self, images: Tensor) -> Tensor:
         levels = (images.float() + 1) * 127.5
-        try:
-            return self.network(levels, resize_images=False, return_lpips=True)
-        except RuntimeError as error:
-            if "resize_images" in str(error) or "return_lpips" in str(error):
-                raise ValueError(
-                    f"{self.path}: does not take resize_images and return_lpips; it is not NVIDIA's vgg16.pt"
-                ) from None
-            raise
+        return self.network(levels, resize_images=False, return_lpips=True)
