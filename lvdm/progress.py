@@ -29,6 +29,7 @@ class Progress:
         self.what, self.total, self.unit = what, total, unit
         self.done = self._done_at_start = done
         self._start = self._last_line = time.monotonic()
+        self._shown = done
         self._bar = tqdm(
             desc=what,
             total=total,
@@ -44,7 +45,7 @@ class Progress:
 
     def __exit__(self, kind, error, trace) -> None:
         self._bar.close()
-        if error is None and time.monotonic() - self._start >= LINE_EVERY_SECONDS:
+        if error is None and self.done > self._shown and time.monotonic() - self._start >= LINE_EVERY_SECONDS:
             self._line()
 
     def advance(self, units: int = 1, **values: float) -> None:
@@ -58,6 +59,7 @@ class Progress:
             self._line(**values)
 
     def _line(self, **values: float) -> None:
+        self._shown = self.done
         seconds = max(time.monotonic() - self._start, 1e-9)
         rate = (self.done - self._done_at_start) / seconds
         parts = [f"{self.done}/{self.total} {self.unit}" if self.total else f"{self.done} {self.unit}"]
