@@ -5,6 +5,7 @@ only the torch-free base of the package.
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +24,9 @@ SPLITS = (catalog.TRAIN, catalog.HELDOUT)
 
 # Stages without settings; their frozen files carry the code stamp alone.
 _NO_SETTINGS = {"latent-statistics", "table"}
+
+# Wildcards and path variables, which Snakemake replaces in every path, with no way to quote them.
+_PLACEHOLDER = re.compile(r"\{\s*\w+[^{}]*\}|<[a-z][a-z0-9_]*>")
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ def find(pipeline: PipelineConfig) -> tuple[dict[str, Dataset], list[str]]:
     """
     datasets, missing = {}, []
     for name, source in pipeline.datasets.items():
-        config = for_dataset(pipeline, name)
+        config = _own(pipeline, name)
         videos: dict[str, str] = {}
         notes: list[str] = []
         try:
@@ -207,11 +211,21 @@ def _code(dataset: Dataset, command: str) -> str:
     return "pinned" if pinned.get(command) else code_stamp(f"lvdm.stages.{command.replace('-', '_')}")
 
 
+def _own(pipeline: PipelineConfig, name: str) -> PipelineConfig:
+    """The configuration of one data set, its overrides laid over once and for all."""
+    source = pipeline.datasets[name].replace(override={})
+    return for_dataset(pipeline, name).replace(datasets={name: source.model_dump(mode="json")})
+
+
 def _videos(pipeline: PipelineConfig, name: str, source: DatasetConfig) -> dict[str, str]:
     if pipeline.demo is not None and name == DEMO:
         return {Path(path).stem: path for path in demo_videos(pipeline)}
     listed = catalog.list_videos(_globs(source), source.frames, dataset=name, page=source.page)
-    return {video.id: str(video.path) for video in listed}
+    videos = {video.id: str(video.path) for video in listed}
+    for path in videos.values():
+        if found := _PLACEHOLDER.search(path):
+            raise ValueError(f"{path}: Snakemake would take {found[0]} for a placeholder; rename the file")
+    return videos
 
 
 def _globs(source: DatasetConfig) -> list[str]:

@@ -1,0 +1,242 @@
+"""Configuration: strict and typed, errors that name the key, overrides, and what each stage sees."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lvdm.config import ConfigError, load, merge, parse, read_mapping
+from lvdm.stages.config import PipelineConfig, TrainAutoencoderConfig, for_dataset, stage_config
+
+ROOT = Path(__file__).parents[1]
+DATASETS = {"one": {"videos": "data/one/*.mp4"}, "two": {"frames": "data/two"}}
+
+
+def pipeline(**sections) -> PipelineConfig:
+    return parse(PipelineConfig, {"datasets": DATASETS, **sections}, source="test")
+
+
+def refusal(**sections) -> str:
+    with pytest.raises(ConfigError) as error:
+        pipeline(**sections)
+    return str(error.value)
+
+
+# ----------------------------------------------------------------------------------------- strictness
+
+
+def test_unknown_key_is_named_with_the_one_that_was_meant():
+    assert "data.resolutoin: unknown key; did you mean 'resolution'?" in refusal(data={"resolutoin": 64})
+
+
+def test_unknown_key_like_no_other_is_named():
+    assert "data.xyzzy: unknown key" in refusal(data={"xyzzy": 1})
+
+
+@pytest.mark.parametrize(
+    ("sections", "key"),
+    [
+        ({"data": {"resolution": "64"}}, "data.resolution"),
+        ({"data": {"resolution": 65}}, "data.resolution"),
+        ({"data": {"length": 8.5}}, "data.length"),
+        ({"data": {"fps": 0}}, "data.fps"),
+        ({"data": {"fps": float("inf")}}, "data.fps"),
+        ({"data": {"split": {"heldout": 1.0}}}, "data.split"),
+        ({"data": {"crop": {"mode": "box"}}}, "data.crop"),
+        ({"sample": {"samplers": {}}}, "sample.samplers"),
+        ({"sample": {"samplers": {"a b": {}}}}, "sample.samplers.a b"),
+        ({"sample": {"samplers": {"real": {}}}}, "sample"),
+        ({"sample": {"samplers": {"x": {"method": "ddpm", "eta": 0.5}}}}, "sample.samplers.x"),
+        ({"evaluate": {"detectors": {"x": {"kind": "torchscript"}}}}, "evaluate.detectors.x"),
+        ({"autoencoder": {"training": {"betas": [0.5]}}}, "autoencoder.training.betas"),
+        ({"compute": {"device": "tpu"}}, "compute.device"),
+        ({"results": 3}, "results"),
+    ],
+)
+def test_wrong_value_is_named(sections, key):
+    assert re.search(rf"^  {re.escape(key)}\b", refusal(**sections), re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("sections", "said"),
+    [
+        ({"data": {"length": 20}}, "diffusion.model.temporal_length is 4"),
+        ({"autoencoder": {"model": {"downsample": [4, 16, 16]}}, "data": {"resolution": 72}}, "must be multiples"),
+        ({"autoencoder": {"model": {"latent_channels": 8}}}, "latent_channels (8)"),
+    ],
+)
+def test_shapes_that_do_not_fit_each_other_are_refused(sections, said):
+    assert said in refusal(**sections)
+
+
+def test_a_data_set_has_one_source():
+    with pytest.raises(ConfigError, match=r"datasets\.a: give either `videos`"):
+        parse(PipelineConfig, {"datasets": {"a": {"videos": "x", "frames": "y"}}}, source="test")
+
+
+@pytest.mark.parametrize("name", ["tables", "report", "logs", "benchmarks", "a/b", "", "-a"])
+def test_names_that_cannot_be_folders_are_refused(name):
+    with pytest.raises(ConfigError, match=r"datasets|taken"):
+        parse(PipelineConfig, {"datasets": {name: {"videos": "x"}}}, source="test")
+
+
+def test_all_problems_are_told_at_once():
+    message = refusal(data={"resolutoin": 64}, sample={"videos": "many"})
+    assert "data.resolutoin" in message
+    assert "sample.videos" in message
+
+
+def test_numbers_without_a_dot_are_numbers():
+    text = "datasets: {one: {videos: x}}\nautoencoder: {training: {learning_rate: 1e-4}}"
+    config = parse(PipelineConfig, yaml.safe_load(text), source="test")
+    assert config.autoencoder.training.learning_rate == 1e-4
+
+
+def test_configuration_is_immutable():
+    with pytest.raises(ValueError, match="frozen"):
+        pipeline().data.resolution = 64
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "a: [", "", "\xff"])
+def test_a_file_without_a_mapping_is_named(tmp_path, text):
+    path = tmp_path / "some.yaml"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"some\.yaml"):
+        read_mapping(path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"none\.yaml: cannot be read"):
+        load(PipelineConfig, tmp_path / "none.yaml")
+
+
+# ------------------------------------------------------------------------------------ values and files
+
+
+def test_json_round_trip_keeps_every_value():
+    config = pipeline(data={"split": {"heldout": ["a", "b"]}}, compute={"device": "cpu"})
+    again = parse(PipelineConfig, json.loads(config.to_json()), source="test")
+    assert again == config
+    assert again.fingerprint() == config.fingerprint()
+
+
+def test_fingerprint_follows_values_not_their_order():
+    one, other = pipeline(data={"resolution": 64, "length": 16}), pipeline(data={"length": 16, "resolution": 64})
+    assert one.fingerprint() == other.fingerprint()
+    assert one.fingerprint() != pipeline(data={"resolution": 128}).replace(results="elsewhere").fingerprint()
+
+
+def test_replace_validates():
+    with pytest.raises(ConfigError, match="resolution"):
+        pipeline().data.replace(resolution=1)
+
+
+def test_merge_goes_into_mappings_and_replaces_all_else():
+    base = {"a": {"b": 1, "c": [1, 2]}, "d": 1}
+    assert merge(base, {"a": {"c": [3]}, "d": {"e": 2}}) == {"a": {"b": 1, "c": [3]}, "d": {"e": 2}}
+    assert base == {"a": {"b": 1, "c": [1, 2]}, "d": 1}
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "demo.yaml"])
+def test_shipped_configurations_are_valid(name):
+    config = load(PipelineConfig, ROOT / "config" / name)
+    for dataset in config.datasets:
+        assert for_dataset(config, dataset) is not None
+
+
+def test_the_benchmark_has_the_published_values():
+    config = load(PipelineConfig, ROOT / "config" / "config.yaml")
+    assert list(config.datasets) == ["colonoscopic", "kvasir_capsule", "cholect45"]
+    assert all(dataset.page for dataset in config.datasets.values())
+    assert (config.data.resolution, config.data.length) == (128, 16)
+    autoencoder, diffusion = config.autoencoder.training, config.diffusion.training
+    assert (autoencoder.learning_rate, autoencoder.batch_size, autoencoder.accumulate) == (3.6e-5, 1, 2)
+    assert (diffusion.learning_rate, diffusion.batch_size, diffusion.accumulate) == (6e-5, 3, 2)
+    assert config.diffusion.model.channel_mult == (1, 2, 3, 4)
+
+
+def test_schema_is_up_to_date():
+    written = json.loads((ROOT / "config" / "schema.json").read_text())
+    assert written == PipelineConfig.model_json_schema(), "run: lvdm schema > config/schema.json"
+
+
+def test_the_guide_names_every_key():
+    guide = (ROOT / "config" / "README.md").read_text()
+    schema = PipelineConfig.model_json_schema()
+    keys = {key for part in [schema, *schema["$defs"].values()] for key in part.get("properties", {})}
+    assert [key for key in sorted(keys) if not re.search(rf"\b{key}\b", guide)] == []
+
+
+# ------------------------------------------------------------------------------------ what a stage sees
+
+
+def test_override_holds_for_its_data_set_alone():
+    datasets = {**DATASETS, "one": {**DATASETS["one"], "override": {"data": {"fps": 25.0}}}}
+    config = parse(PipelineConfig, {"datasets": datasets}, source="test")
+    assert for_dataset(config, "one").data.fps == 25.0
+    assert for_dataset(config, "one").data.resolution == 128
+    assert for_dataset(config, "two").data.fps is None
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ({"videos": {}}, "datasets.one.override.videos: no such section"),
+        ({"datasets": {}}, "no such section"),
+        ({"data": {"fsp": 1.0}}, "data.fsp: unknown key; did you mean 'fps'?"),
+    ],
+)
+def test_wrong_override_is_named(override, said):
+    datasets = {"one": {"videos": "x", "override": override}}
+    config = parse(PipelineConfig, {"datasets": datasets}, source="test")
+    with pytest.raises(ConfigError) as error:
+        for_dataset(config, "one")
+    assert said in str(error.value)
+
+
+STAGES = [
+    ("probe", ""),
+    ("extract", ""),
+    ("shard", ""),
+    ("train-autoencoder", ""),
+    ("encode", ""),
+    ("train-diffusion", ""),
+    ("sample", "ddim-50"),
+    ("preview", ""),
+    ("features", "random3d"),
+    ("score", "random3d"),
+]
+TRAINS_ON = {"train-autoencoder", "encode", "train-diffusion", "sample", "features"}
+
+
+@pytest.mark.parametrize(
+    ("change", "stale"),
+    [
+        ({"sample": {"samplers": {"ddim-50": {"steps": 10}}}}, {"sample"}),
+        ({"sample": {"chunk_size": 2, "videos": 4}}, set()),
+        ({"autoencoder": {"training": {"steps": 5}}}, {"train-autoencoder"}),
+        ({"diffusion": {"objective": {"loss": "l2"}}}, {"train-diffusion"}),
+        ({"evaluate": {"protocol": {"kernel_subsets": 5}}}, {"features", "score"}),
+        ({"evaluate": {"protocol_name": "other"}}, {"score"}),
+        ({"data": {"crop": {"mode": "none"}}}, {"extract"}),
+        ({"data": {"on_bad_video": "fail"}}, {"probe"}),
+        ({"report": {"fps": 4.0}}, {"preview"}),
+        ({"compute": {"threads": 1}}, TRAINS_ON),
+        ({"results": "elsewhere"}, set()),
+    ],
+)
+def test_a_change_reaches_just_the_stages_that_it_concerns(change, stale):
+    before, after = pipeline(), pipeline(**change)
+    changed = {
+        stage
+        for stage, name in STAGES
+        if stage_config(before, "one", stage, name) != stage_config(after, "one", stage, name)
+    }
+    assert changed == stale
+
+
+def test_published_defaults_hold_beside_given_values():
+    training = parse(TrainAutoencoderConfig, {"training": {"steps": 5}}, source="test").training
+    assert (training.steps, training.learning_rate, training.betas) == (5, 3.6e-5, (0.5, 0.9))

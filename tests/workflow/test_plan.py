@@ -1,0 +1,112 @@
+"""The plan, as pure functions of a configuration and of names."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lvdm.config import ConfigError
+from lvdm.provenance import code_stamp
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "workflow"))
+from scripts import plan
+
+DEMO = {"datasets": {"demo": {"videos": "data/demo/*.mp4"}}, "demo": {"patients": 3}}
+
+
+def demo(**sections):
+    """The plan of a demo of three patients with some sections changed."""
+    datasets, missing = plan.find(plan.load({**DEMO, **sections}))
+    assert missing == []
+    return datasets["demo"]
+
+
+@given(st.integers(1, 5000), st.integers(1, 600))
+def test_chunks_cover_each_video_once_in_order(videos, size):
+    pieces = plan.chunks(videos, size)
+    assert [n for first, count in pieces.values() for n in range(first, first + count)] == list(range(videos))
+    assert all(1 <= count <= size for _, count in pieces.values())
+    assert list(pieces) == sorted(pieces)
+
+
+def test_every_video_is_in_one_shard():
+    dataset = demo(data={"split": {"train_shards": 2, "heldout_shards": 1}})
+    assert sorted(id for members in dataset.members.values() for id in members) == sorted(dataset.videos)
+    assert dataset.shards("train") == ["train-000", "train-001"]
+    assert dataset.shards(*plan.SPLITS) == ["train-000", "train-001", "heldout-000"]
+
+
+def test_the_demo_is_listed_before_it_exists():
+    assert demo().videos == {f"patient-0{n}": f"data/demo/patient-0{n}.mp4" for n in (1, 2, 3)}
+
+
+def test_a_demo_needs_a_data_set_of_that_name():
+    with pytest.raises(ConfigError, match=r"datasets\.demo\.videos"):
+        plan.load({"datasets": {"other": {"videos": "x/*.mp4"}}, "demo": {}})
+
+
+def test_every_missing_data_set_has_a_message(tmp_path):
+    datasets = {name: {"videos": f"{tmp_path}/{name}/*.mp4"} for name in ("one", "two")}
+    found, missing = plan.find(plan.load({"datasets": datasets}))
+    assert list(found) == ["one", "two"]
+    assert ["one" in missing[0], "two" in missing[1]] == [True, True]
+
+
+def test_a_path_that_looks_like_a_wildcard_is_refused(tmp_path):
+    (tmp_path / "a{b}.mp4").touch()
+    with pytest.raises(ConfigError, match=r"\{b\}.*rename"):
+        plan.find(plan.load({"datasets": {"one": {"videos": f"{tmp_path}/*.mp4"}}}))
+
+
+def test_frozen_configuration_is_canonical_and_complete():
+    line = plan.frozen(demo(), "sample.ddim-50")
+    frozen = json.loads(line)
+    assert line == json.dumps(frozen, sort_keys=True, ensure_ascii=False)
+    assert "\n" not in line
+    assert frozen["stage"] == "sample.ddim-50"
+    assert frozen["code"] == code_stamp("lvdm.stages.sample")
+    assert frozen["config"]["sampler"] == {"method": "ddim", "steps": 50, "eta": 0.0}
+
+
+def test_a_stage_sees_its_own_sections_only():
+    before, after = demo(), demo(sample={"seed": 1}, report={"videos": 2})
+    changed = {stage for stage in plan.stages(before) if plan.frozen(before, stage) != plan.frozen(after, stage)}
+    assert changed == {"sample.ddim-50", "preview"}
+
+
+def test_pinned_training_carries_no_code_stamp():
+    dataset = demo(diffusion={"pin_code": True})
+    assert json.loads(plan.frozen(dataset, "train-diffusion"))["code"] == "pinned"
+    assert json.loads(plan.frozen(dataset, "train-autoencoder"))["code"] != "pinned"
+    assert any("diffusion.pin_code" in note for note in dataset.notes)
+
+
+def test_real_clips_are_of_all_videos_where_the_split_has_none():
+    nothing_held_out = demo(data={"split": {"heldout": 0.0}}, evaluate={"protocol": {"real_split": "heldout"}})
+    assert nothing_held_out.real_splits == plan.SPLITS
+    assert json.loads(plan.frozen(nothing_held_out, "features.random3d"))["config"]["protocol"]["real_split"] == "all"
+    assert any("heldout" in note for note in nothing_held_out.notes)
+    assert demo(evaluate={"protocol": {"real_split": "heldout"}}).real_splits == ("heldout",)
+
+
+def test_overrides_hold_for_their_data_set_alone(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "video.mp4").touch()
+    datasets = {name: {"videos": f"{tmp_path}/{name}/*.mp4"} for name in ("one", "two")}
+    datasets["one"]["override"] = {"sample": {"videos": 10, "chunk_size": 5}}
+    found, _ = plan.find(plan.load({"datasets": datasets}))
+    assert list(found["one"].chunks) == ["0000", "0001"]
+    assert len(found["two"].chunks) == 8
+
+
+def test_the_report_is_given_every_file_of_a_data_set():
+    files = plan.report_files(Path("results"), demo())
+    paths = plan.paths(files)
+    assert "results/demo/frames/patient-01.json" in paths
+    assert "results/demo/previews/ddim-50" in paths
+    assert "results/demo/config/score.random3d.json" in paths
+    assert len(paths) == len(set(paths))

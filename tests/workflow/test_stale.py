@@ -1,0 +1,127 @@
+"""What runs again after a change, read from the dry run."""
+
+import shutil
+
+SCORING = {"score", "table", "report"}
+
+
+def rules(jobs, dataset=None):
+    """The rules of some planned jobs, of one data set if given, without the writing of configurations."""
+    chosen = (job for job in jobs if dataset in (None, job.wildcards.get("dataset")))
+    return {job.rule for job in chosen} - {"freeze", "freeze_report"}
+
+
+def frozen(jobs):
+    """The stages whose frozen configuration is written again."""
+    return {job.wildcards["stage"] for job in jobs if job.rule == "freeze"}
+
+
+def test_nothing_to_do_after_a_finished_run(tree):
+    assert tree.planned() == []
+
+
+def test_a_new_video_is_extracted_alone(tree, patients):
+    shutil.copy(patients[7], tree.root / "data" / "first" / "new.mp4")
+    jobs = tree.planned()
+    assert [job.wildcards["video"] for job in jobs if job.rule == "extract"] == ["new"]
+    shards = [job for job in jobs if job.rule == "shard"]
+    assert len(shards) == 1
+    assert rules(jobs, "second") == set()
+    assert frozen(jobs) == set()
+
+    before = _times(tree, "results/first/frames/*", "results/first/shards/*")
+    tree.finish(
+        "results/first/shards/train-000.npy",
+        "results/first/shards/train-001.npy",
+        "results/first/shards/heldout-000.npy",
+    )
+    after = _times(tree, "results/first/frames/*", "results/first/shards/*")
+    changed = {path for path in after if after[path] != before.get(path)}
+    shard = "{split}-{index}".format(**shards[0].wildcards)
+    assert changed == {"new.mkv", "new.json", f"{shard}.npy", f"{shard}.json"}
+
+
+def test_other_sampler_steps_sample_and_score_but_train_nothing(tree):
+    tree.configure({"sample": {"samplers": {"ddim": {"steps": 1}}}})
+    jobs = tree.planned()
+    assert frozen(jobs) == {"sample.ddim"}
+    assert rules(jobs, "first") == {"sample", "preview", "features", "score", "table"}
+    assert {job.wildcards["model"] for job in jobs if "model" in job.wildcards} == {"ddim"}
+
+
+def test_a_sampler_that_is_added_leaves_the_other_alone(tree):
+    tree.configure({"sample": {"samplers": {"dpm": {"method": "dpm-solver++", "steps": 1}}}})
+    jobs = tree.planned()
+    assert {job.wildcards["sampler"] for job in jobs if job.rule == "sample"} == {"dpm"}
+    assert {job.wildcards["model"] for job in jobs if job.rule in ("features", "score")} == {"dpm"}
+
+
+def test_comments_and_docstrings_make_nothing_stale(tree):
+    tree.edit("lvdm/evaluation/metrics.py", '"""', '"""Another docstring. ')
+    for path in ("lvdm/models/unet.py", "lvdm/stages/sample.py", "lvdm/data/video.py", "lvdm/config.py"):
+        text = (tree.root / path).read_text(encoding="utf-8")
+        (tree.root / path).write_text(f"# A comment.\n{text}\n# Another.\n", encoding="utf-8")
+    assert tree.planned() == []
+
+
+def test_changed_code_of_a_metric_scores_again_and_no_more(tree):
+    _add_statement(tree, "lvdm/evaluation/metrics.py")
+    jobs = tree.planned()
+    assert rules(jobs) == SCORING
+    assert frozen(jobs) == {"score.random3d"}
+    tree.finish("results/tables/first.csv")
+    assert tree.planned("results/tables/first.csv") != []  # the other data set
+    assert rules(tree.planned(), "first") == set()
+
+
+def test_changed_code_of_a_detector_computes_features_again_and_no_more(tree):
+    _add_statement(tree, "lvdm/evaluation/detectors.py")
+    assert rules(tree.planned()) == {"features", *SCORING}
+
+
+def test_changed_code_of_the_sampler_samples_again_and_trains_nothing_of_the_autoencoder(tree):
+    _add_statement(tree, "lvdm/stages/sample.py")
+    assert rules(tree.planned()) == {"sample", "preview", "features", *SCORING}
+
+
+def test_another_autoencoder_runs_again_from_there_for_that_data_set_alone(tree):
+    tree.configure({"datasets": {"first": {"override": {"autoencoder": {"model": {"hidden_channels": 8}}}}}})
+    jobs = tree.planned()
+    assert rules(jobs, "second") == set()
+    assert rules(jobs, "first") == {
+        "train_autoencoder",
+        "encode",
+        "latent_statistics",
+        "train_diffusion",
+        "sample",
+        "preview",
+        "features",
+        "score",
+        "table",
+    }
+    assert {job.wildcards.get("model") for job in jobs if job.rule in ("preview", "features")} == {"ddim"}
+
+
+def test_pinned_training_does_not_follow_the_code(tree):
+    pins = {"autoencoder": {"pin_code": True}, "diffusion": {"pin_code": True}}
+    tree.configure(pins)
+    stamps = tree.finish("--dry-run", "results/first/config/train-diffusion.json")
+    assert "first: diffusion.pin_code holds" in stamps
+    tree.finish("results/first/config/train-autoencoder.json", "results/first/config/train-diffusion.json")
+    _add_statement(tree, "lvdm/models/unet.py")
+    stages = {
+        job.wildcards["stage"]
+        for job in tree.planned()
+        if job.wildcards.get("dataset") == "first" and job.rule == "freeze"
+    }
+    assert "sample.ddim" in stages
+    assert not {"train-autoencoder", "train-diffusion"} & stages
+
+
+def _add_statement(tree, path):
+    text = (tree.root / path).read_text(encoding="utf-8")
+    (tree.root / path).write_text(f"{text}\n_ADDED = 1\n", encoding="utf-8")
+
+
+def _times(tree, *globs):
+    return {path.name: path.stat().st_mtime_ns for glob in globs for path in tree.root.glob(glob)}
