@@ -21,6 +21,8 @@ from lvdm.reporting.config import DatasetFiles
 # A page with a row for each of thousands of videos helps nobody; the rest is in the manifest.
 LISTED_VIDEOS = 200
 
+_EXTRACTED_COLUMNS = ("Video", "Source", "Part that is kept", "Crop", "Scaled to", "Frames", "Rate")
+
 
 @dataclass(frozen=True)
 class Wall:
@@ -101,8 +103,8 @@ def read_section(files: DatasetFiles, most_videos: int, media: Path, prefix: str
         notes=tuple(tables.notes(rows)),
         table=f"{prefix}/table.csv",
         pictures=(
-            _picture(files.reconstructions, "Clips, and beside them their reconstructions", media, prefix),
-            _picture(files.samples, "Samples at the end of the diffusion training", media, prefix),
+            _picture(files.reconstructions, "Clips (left) and their reconstructions (right)", media, prefix),
+            _picture(files.samples, "Samples of the trained model", media, prefix),
         ),
         trainings=(
             ("Autoencoder", _figures(files.autoencoder_curve, files.autoencoder_quality, "autoencoder", media, prefix)),
@@ -155,22 +157,18 @@ def _videos(files: DatasetFiles) -> Videos:
         used=len(used),
         frames=sum(record["frames"] for record in used.values()),
         left_out=Grid(("Left out", "Reason"), tuple(left_out.items())),
-        extracted=Grid(("Video", "Source", "Part that is kept", "Frames", "Rate"), tuple(extracted[:LISTED_VIDEOS])),
+        extracted=Grid(_EXTRACTED_COLUMNS, tuple(extracted[:LISTED_VIDEOS])),
         unlisted=max(0, len(extracted) - LISTED_VIDEOS),
     )
 
 
 def _extracted(id: str, record: dict[str, Any], row: dict[str, str]) -> tuple[str, ...]:
+    left, top, width, height = record["crop"]["box"]
     source = f"{row['width']} × {row['height']}" if row else "–"
-    return id, source, _box(record["crop"]), str(record["frames"]), f"{record['fps']:.4g} frames/s"
-
-
-def _box(crop: list[int] | None) -> str:
-    """left, top, width, height in pixels of the source, as text."""
-    if crop is None:
-        return "all of it"
-    left, top, width, height = crop
-    return f"{width} × {height} from ({left}, {top})"
+    kept = f"{width} × {height} from ({left}, {top})"
+    size = f"{record['resolution']}{', enlarged' if record['upscaled'] else ''}"
+    rate = f"{record['fps']:.4g}/s{', resampled' if record['resampled'] else ''}"
+    return id, source, kept, record["crop"]["note"], size, str(record["frames"]), rate
 
 
 def _facts(files: DatasetFiles, videos: Videos) -> Iterable[tuple[str, str]]:

@@ -29,13 +29,14 @@ def _dataset(folder: Path, name: str, seed: int) -> DatasetFiles:
     folder.mkdir()
     for kind, count in (("ddim-50", 4), ("dpm-20", 4), ("real", 5)):
         _previews(folder / "previews" / kind, count)
-    for picture in ("reconstructions", "samples"):
-        Image.fromarray(generator.integers(0, 256, (128, 256, 3), dtype=np.uint8)).save(folder / f"{picture}.png")
+    for picture, frames in (("reconstructions", 8), ("samples", 4)):
+        strips = np.kron(generator.integers(0, 256, (4, frames, 3)), np.ones((64, 64, 1))).astype(np.uint8)
+        Image.fromarray(strips).save(folder / f"{picture}.png")
     steps = np.arange(50, 5001, 50)
     curve = {"step": steps, "loss": np.exp(-steps / 900) + 0.1 + generator.normal(0, 0.02, len(steps))}
     pd.DataFrame({**curve, "kl": 1e6 / steps, "perceptual": 0.0}).to_csv(folder / "autoencoder.csv", index=False)
     pd.DataFrame({**curve, "learning_rate": 6e-5}).to_csv(folder / "diffusion.csv", index=False)
-    _quality(folder / "autoencoder_quality.csv", {"psnr": 28.0, "ssim": 0.85, "l1": -0.05})
+    _quality(folder / "autoencoder_quality.csv", {"psnr": 28.0, "ssim": 0.85, "l1": 0.05})
     levels = {f"loss {low}-{low + 199}": 0.4 - low / 4000 for low in range(0, 1000, 200)}
     _quality(folder / "diffusion_quality.csv", {"loss": 0.2, **levels})
     _table(folder / "table.csv", name)
@@ -103,11 +104,15 @@ def _manifest(folder: Path) -> Path:
 
 
 def _record(folder: Path, id: str, number: int) -> Path:
-    usable = number != 5
-    reason = "" if usable else "has 9 frames after extraction, but a clip takes 16"
+    record = {"id": id, "usable": number != 5, "reason": "", "source": f"{id}.mp4", "sha256": "0" * 64}
+    if record["usable"]:
+        crop = {"box": [420, 0, 1080, 1080], "mode": "auto", "note": "flat dark margin with a sharp edge"}
+        size = {"resolution": 128, "upscaled": False}
+        record |= {"crop": crop, "frames": 400 + number, "fps": 25.0, "resampled": True, **size}
+    else:
+        record["reason"] = "has 9 frames after extraction, but a clip takes 16"
     path = folder / f"{id}.json"
-    content = {"usable": usable, "reason": reason, "crop": [420, 0, 1080, 1080], "frames": 400 + number, "fps": 25.0}
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(record))
     return path
 
 
