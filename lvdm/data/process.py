@@ -1,6 +1,7 @@
 """Running ffmpeg: its failures become errors that say why, and it never outlives its caller's block."""
 
 import errno
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -83,4 +84,5 @@ def _running(command: Sequence[str], subject: Path, **pipes: Any) -> Iterator[su
 def _failure(messages: str, subject: Path, code: int) -> Exception:
     if "No space left on device" in messages:
         return OSError(errno.ENOSPC, "the disk is full; free some space and run again", str(subject))
-    return VideoError(f"{subject}: ffmpeg failed (exit code {code}): {last_lines(messages)}")
+    how = f"exit code {code}" if code > 0 else signal.Signals(-code).name
+    return VideoError(f"{subject}: ffmpeg failed ({how}): {last_lines(messages)}")
