@@ -74,7 +74,7 @@ def _processor_seconds() -> float:
 
 def _decode_and_scale(video: Path, resolution: int) -> None:
     scale = f"scale={resolution}:{resolution}:force_original_aspect_ratio=increase:flags=lanczos"
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-threads", "1", "-i", f"file:{video}"]
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-threads", "2", "-i", f"file:{video}"]
     subprocess.run([*command, "-map", "0:V:0", "-vf", scale, "-f", "null", "-"], check=True)
 
 

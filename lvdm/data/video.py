@@ -27,9 +27,9 @@ from lvdm.data.process import VideoError
 from lvdm.files import publish
 from lvdm.progress import Progress
 
-# Decoding is most of the work, and the workflow runs several videos at a time. Filters and the encoder
-# run beside it in threads of their own; the number changes no bit of the result.
-_DECODER_THREADS = 2
+# Threads of the decoder and of the encoder, each. Few, because the workflow runs several videos at a
+# time; their number changes no bit of the result.
+_THREADS = 2
 
 # Exact in the last bit on any machine, chroma interpolated at full resolution.
 _SCALE_FLAGS = "lanczos+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact"
@@ -39,7 +39,7 @@ _BITEXACT = {"fflags": "+bitexact", "flags:v": "+bitexact", "map_metadata": -1}
 
 _FFV1 = {
     "c:v": "ffv1", "level": 3, "coder": "rice", "g": 1, "slices": 4, "slicecrc": 1, "pix_fmt": "bgr0",
-    "fps_mode": "passthrough", "threads": 1, "format": "matroska", **_BITEXACT,
+    "fps_mode": "passthrough", "threads": _THREADS, "format": "matroska", **_BITEXACT,
 }  # fmt: skip
 
 # Up to this many frames for each one wanted, reading all of them is faster than seeking to each.
@@ -230,7 +230,7 @@ def _url(path: Path) -> str:
 
 def _file(path: Path, **options: Any) -> Any:
     # Files only: a play list that is named .mp4 shall not reach out to the network.
-    return ffmpeg.input(_url(path), protocol_whitelist="file", threads=_DECODER_THREADS, **options)
+    return ffmpeg.input(_url(path), protocol_whitelist="file", threads=_THREADS, **options)
 
 
 def _raw(width: int, height: int, rate: str) -> Any:
