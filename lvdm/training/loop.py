@@ -139,7 +139,8 @@ def _quiet_lightning() -> Iterator[None]:
     logger.setLevel(logging.WARNING)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            for message in (".*does not have many workers.*", ".*LeafSpec.* is deprecated.*"):
+                warnings.filterwarnings("ignore", message=message)
             yield
     finally:
         logger.setLevel(level)

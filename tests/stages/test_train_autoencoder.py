@@ -1,0 +1,205 @@
+"""Stage train-autoencoder, with a network of two channels on clips of four frames of 16x16."""
+
+import csv
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from lvdm.config import parse
+from lvdm.data.shards import write_shard
+from lvdm.models.weights import load_autoencoder
+from lvdm.stages import train_autoencoder
+from lvdm.stages.config import TrainAutoencoderConfig
+
+STEPS = 10
+SETTINGS = {
+    "clip": {"resolution": 16, "length": 4, "step": 2},
+    "model": {"hidden_channels": 2, "norm_groups": 2},
+    "discriminator": {"channels": 2, "layers": 1},
+    "loss": {"disc_start": 6},  # so that runs are resumed before and after
+    "training": {
+        "steps": STEPS,
+        "batch_size": 2,
+        "learning_rate": 1e-3,
+        "log_every": 1,
+        "validate_every": 5,
+        "validate_clips": 4,
+        "picture_clips": 2,
+        "checkpoint_every": 1e-6,  # after each step
+    },
+    "compute": {"device": "cpu", "threads": 1},
+}
+
+# Trains in a process of its own, which sends itself a signal in the middle of a step.
+DRIVER = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from test_train_autoencoder import train
+from lvdm.training.autoencoder import AutoencoderTraining
+folder, step, number = sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+def after_step(self):
+    if self.step == step:
+        os.kill(os.getpid(), number)
+AutoencoderTraining.after_step = after_step
+train(folder)
+"""
+
+
+def config(**changes) -> TrainAutoencoderConfig:
+    return parse(TrainAutoencoderConfig, {**SETTINGS, **changes}, source="the test")
+
+
+def make_shard(path: Path, videos: dict[str, int], seed: int) -> Path:
+    """Four fields of colour a video, which grow lighter: something to learn."""
+    generator = np.random.default_rng(seed)
+
+    def read(video: str):
+        light = np.linspace(0.5, 1, videos[video])[:, None, None, None]
+        fields = light * generator.integers(0, 256, (2, 2, 3))
+        yield fields.astype(np.uint8).repeat(8, axis=1).repeat(8, axis=2)
+
+    write_shard(path, 16, videos, read)
+    return path
+
+
+def outputs(folder: Path) -> dict[str, Path]:
+    names = {"weights": "weights.safetensors", "curve": "curve.csv", "quality": "quality.csv", "picture": "picture.png"}
+    return {"run_folder": folder / "run", **{name: folder / file for name, file in names.items()}}
+
+
+def train(folder: Path | str, **changes) -> None:
+    """Train on the shards in ``folder``, which are made when they are not there."""
+    folder = Path(folder)
+    train_shard, heldout_shard = folder / "train-000.npy", folder / "heldout-000.npy"
+    if not heldout_shard.exists():
+        make_shard(train_shard, {"a": 9, "b": 3, "c": 6}, seed=0)
+        make_shard(heldout_shard, {"d": 8}, seed=1)
+    train_autoencoder.run(config(**changes), train=[train_shard], heldout=[heldout_shard], **outputs(folder))
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def start_driver(folder: Path, step: int, number: int) -> int:
+    arguments = [str(Path(__file__).parent), str(folder), str(step), str(number)]
+    return subprocess.run([sys.executable, "-c", DRIVER, *arguments], check=False, capture_output=True).returncode
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    train(folder)
+    return folder
+
+
+def assert_same_results(first: Path, second: Path) -> None:
+    for name, path in outputs(first).items():
+        if name != "run_folder":
+            assert path.read_bytes() == outputs(second)[name].read_bytes(), name
+
+
+def test_the_stage_writes_what_it_promises(undisturbed):
+    files = outputs(undisturbed)
+    curve = read(files["curve"])
+    assert [int(row["step"]) for row in curve] == list(range(1, STEPS + 1))
+    assert all(float(row["discriminator"]) == 0 for row in curve[:6])
+    assert all(float(row["discriminator"]) > 0 for row in curve[6:])
+    quality = read(files["quality"])
+    assert [(row["step"], row["split"], row["clips"], row["metric"]) for row in quality] == [
+        (step, "heldout", "3", metric) for step in ("5", "10") for metric in ("psnr", "ssim", "l1")
+    ]
+    with Image.open(files["picture"]) as picture:
+        assert picture.size == (4 * 16 + 4 + 4 * 16, 2 * 16)  # originals, gap, reconstructions; two clips
+    network = load_autoencoder(files["weights"])
+    assert network.config == config().model
+
+
+def test_quality_is_that_of_the_published_weights(undisturbed):
+    """PSNR again, from the published files alone and without our code for it."""
+    network = load_autoencoder(outputs(undisturbed)["weights"])
+    frames = np.load(undisturbed / "heldout-000.npy")
+    clips = torch.from_numpy(np.stack([frames[first : first + 4] for first in (0, 2, 4)])).permute(0, 4, 1, 2, 3)
+    with torch.no_grad():
+        decoded = network.decode(network.encode(clips / 127.5 - 1).mode())
+    errors = ((decoded.clamp(-1, 1) + 1) / 2 - clips / 255).double().square().mean(dim=(1, 2, 3, 4))
+    expected = (10 * (1 / errors).log10()).mean().item()
+    reported = read(outputs(undisturbed)["quality"])[3]
+    assert (reported["step"], reported["metric"]) == ("10", "psnr")
+    assert float(reported["value"]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_it_learns(tmp_path):
+    longer = {"steps": 60, "learning_rate": 4e-3, "log_every": 10, "validate_every": 60, "checkpoint_every": 10.0}
+    train(tmp_path, training={**SETTINGS["training"], **longer}, loss={"disc_start": 1000})
+    curve = [float(row["l1"]) for row in read(outputs(tmp_path)["curve"])]
+    assert curve[-1] < 0.6 * curve[0]
+
+
+def test_killed_again_and_again_it_ends_with_the_same_weights(undisturbed, tmp_path):
+    for step in (3, 8):
+        assert start_driver(tmp_path, step, signal.SIGKILL) == -signal.SIGKILL
+        assert not outputs(tmp_path)["weights"].exists()
+        assert [path.name for path in (tmp_path / "run" / "checkpoints").glob("0*.pt")]
+    train(tmp_path)
+    assert_same_results(undisturbed, tmp_path)
+
+
+def test_asked_to_stop_it_saves_exits_with_75_and_goes_on(undisturbed, tmp_path):
+    assert start_driver(tmp_path, 7, signal.SIGTERM) == 75
+    assert (tmp_path / "run" / "checkpoints" / "000000007.pt").is_file()
+    assert not outputs(tmp_path)["weights"].exists()
+    train(tmp_path)
+    assert_same_results(undisturbed, tmp_path)
+
+
+def test_a_run_of_another_configuration_is_not_resumed(undisturbed, tmp_path, caplog):
+    other = {**SETTINGS["training"], "learning_rate": 5e-3}
+    train(tmp_path, training=other)
+    train(tmp_path)
+    assert "starting anew" in caplog.text
+    assert len(list((tmp_path / "run").glob("old-*"))) == 1
+    assert_same_results(undisturbed, tmp_path)
+
+
+def test_without_windows_held_out_it_says_that_quality_is_of_training_clips(tmp_path):
+    make_shard(tmp_path / "train-000.npy", {"a": 6}, seed=0)
+    make_shard(tmp_path / "heldout-000.npy", {}, seed=0)
+    train(tmp_path, training={**SETTINGS["training"], "steps": 1})
+    assert {row["split"] for row in read(outputs(tmp_path)["quality"])} == {"train"}
+
+
+class MeanColour(nn.Module):
+    """A stand-in with the signature of NVIDIA's vgg16.pt."""
+
+    def forward(self, x: Tensor, resize_images: bool = True, return_lpips: bool = False) -> Tensor:
+        return x.mean(dim=[2, 3])
+
+
+def test_the_perceptual_loss_counts_and_its_absence_is_logged(tmp_path, caplog):
+    caplog.set_level("INFO")
+    network = tmp_path / "vgg16.pt"
+    torch.jit.script(MeanColour()).save(str(network))
+    short = {**SETTINGS["training"], "steps": 1}
+    train(tmp_path, training=short, loss={"perceptual": str(network)})
+    assert "LPIPS" not in caplog.text
+    assert float(read(outputs(tmp_path)["curve"])[0]["lpips"]) > 0
+    train(tmp_path, training=short)
+    assert "the perceptual loss (LPIPS) is off" in caplog.text
+    assert float(read(outputs(tmp_path)["curve"])[0]["lpips"]) == 0
+
+
+def test_failure_leaves_no_output(tmp_path):
+    make_shard(tmp_path / "train-000.npy", {"a": 3}, seed=0)  # shorter than a clip
+    make_shard(tmp_path / "heldout-000.npy", {}, seed=0)
+    with pytest.raises(ValueError, match=r"lower data\.length"):
+        train(tmp_path)
+    assert not any(path.exists() for name, path in outputs(tmp_path).items() if name != "run_folder")
