@@ -54,7 +54,6 @@ class ShardConfig(Config):
     """Stage shard."""
 
     resolution: int = 128
-    split: SplitConfig = SplitConfig()
 
 
 class TrainAutoencoderConfig(Config):
@@ -294,7 +293,7 @@ def _section(section: Config, *fields: str) -> dict[str, Any]:
 _STAGES: dict[str, Callable[[PipelineConfig, str, str], Config]] = {
     "probe": lambda whole, dataset, name: ProbeConfig(clip=_clip(whole), on_bad_video=whole.data.on_bad_video),
     "extract": lambda whole, dataset, name: ExtractConfig(clip=_clip(whole), crop=whole.data.crop),
-    "shard": lambda whole, dataset, name: ShardConfig(resolution=whole.data.resolution, split=whole.data.split),
+    "shard": lambda whole, dataset, name: ShardConfig(resolution=whole.data.resolution),
     "train-autoencoder": lambda whole, dataset, name: TrainAutoencoderConfig(
         clip=_clip(whole),
         compute=whole.compute,

@@ -146,6 +146,12 @@ def fresh_tree(checkout, tmp_path) -> Tree:
 
 
 @pytest.fixture
+def unfinished_tree(with_videos, tmp_path) -> Tree:
+    """A checkout with the two data sets, before a run."""
+    return Tree(shutil.copytree(with_videos, tmp_path / "repository"))
+
+
+@pytest.fixture
 def tree(finished, tmp_path) -> Tree:
     """A finished run, to change at will; times are kept, so it is up to date."""
     return Tree(shutil.copytree(finished, tmp_path / "repository", symlinks=True))

@@ -41,6 +41,20 @@ def test_a_new_video_is_extracted_alone(tree, patients):
     assert changed == {"new.mkv", "new.json", f"{shard}.npy", f"{shard}.json"}
 
 
+def test_a_replaced_video_is_extracted_again_alone(tree, patients):
+    shutil.copy(patients[7], tree.root / "data" / "first" / "patient-02.mp4")
+    jobs = tree.planned()
+    assert [job.wildcards["video"] for job in jobs if job.rule == "extract"] == ["patient-02"]
+    assert len([job for job in jobs if job.rule == "shard"]) == 1
+
+
+def test_a_removed_video_leaves_its_shard(tree):
+    (tree.root / "data" / "first" / "patient-01.mp4").unlink()
+    jobs = tree.planned()
+    assert "extract" not in rules(jobs)
+    assert len([job for job in jobs if job.rule == "shard"]) == 1
+
+
 def test_other_sampler_steps_sample_and_score_but_train_nothing(tree):
     tree.configure({"sample": {"samplers": {"ddim": {"steps": 1}}}})
     jobs = tree.planned()

@@ -42,6 +42,16 @@ wildcard_constraints:
     model=r"[A-Za-z0-9_+.-]+",
 
 
+def member_files(wildcards, suffix):
+    """What stage extract wrote of the videos in one shard."""
+    return expand(
+        "<results>/{dataset}/frames/{video}.{suffix}",
+        dataset=wildcards.dataset,
+        video=DATASETS[wildcards.dataset].members[wildcards.split, int(wildcards.index)],
+        suffix=suffix,
+    )
+
+
 def shard_files(*splits, folder="shards"):
     """An input function: the shards (or, in another folder, latents) of some splits of a data set."""
     return lambda wildcards: expand(

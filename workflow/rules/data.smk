@@ -5,8 +5,8 @@ writes   <results>/{dataset}/manifest.csv
          <results>/{dataset}/frames/{video}.{mkv,json}
          <results>/{dataset}/shards/{split}-{index}.{npy,json}
 
-Videos are listed when the workflow is parsed, so a dry run shows the whole plan. Whether one is usable is
-found out by `probe`: one that is left out keeps its place, with an empty .mkv and the reason beside it.
+Videos are listed when the workflow is parsed, so a dry run shows the whole plan. A video that turns out not to
+be usable keeps its place, with an empty .mkv and the reason beside it.
 """
 
 if PIPELINE.demo is not None:
@@ -29,6 +29,8 @@ if PIPELINE.demo is not None:
             "lvdm make-demo-videos --config {input.frozen:q} --folder {params.folder:q} --log {log:q}"
 
 
+# An overview for people and for the page; with `on_bad_video: fail` it stops the run, so it goes first. No
+# other stage of the data takes the manifest, because every new video changes it.
 rule probe:
     input:
         frozen="<results>/{dataset}/config/probe.json",
@@ -38,6 +40,7 @@ rule probe:
         manifest=update("<results>/{dataset}/manifest.csv"),
     log:
         "<logs>/{dataset}/probe.log",
+    priority: 1
     conda:
         "../../envs/lvdm.yaml"
     resources:
@@ -50,12 +53,11 @@ rule probe:
         "lvdm probe --config {input.frozen:q} {params.source:q} --manifest {output.manifest:q} --log {log:q}"
 
 
-# One job a video. The manifest is ancient: another video's row makes no frames stale.
+# One job a video, so a new video costs one job.
 rule extract:
     input:
         frozen="<results>/{dataset}/config/extract.json",
         video=lambda wildcards: DATASETS[wildcards.dataset].videos[wildcards.video],
-        manifest=ancient("<results>/{dataset}/manifest.csv"),
     output:
         frames="<results>/{dataset}/frames/{video}.mkv",
         record="<results>/{dataset}/frames/{video}.json",
@@ -67,22 +69,17 @@ rule extract:
         mem_mb=2000,
         runtime=60,
     shell:
-        "lvdm extract --config {input.frozen:q} --video {input.video:q} --manifest {input.manifest:q}"
+        "lvdm extract --config {input.frozen:q} --video {input.video:q}"
         " --frames {output.frames:q} --record {output.record:q} --log {log:q}"
 
 
 rule shard:
     input:
         frozen="<results>/{dataset}/config/shard.json",
-        manifest=ancient("<results>/{dataset}/manifest.csv"),
-        members=lambda wildcards: expand(
-            "<results>/{dataset}/frames/{video}.{suffix}",
-            dataset=wildcards.dataset,
-            video=DATASETS[wildcards.dataset].members[wildcards.split, int(wildcards.index)],
-            suffix=["mkv", "json"],
-        ),
+        frames=lambda wildcards: member_files(wildcards, "mkv"),
+        records=lambda wildcards: member_files(wildcards, "json"),
     output:
-        frames="<results>/{dataset}/shards/{split}-{index}.npy",
+        shard="<results>/{dataset}/shards/{split}-{index}.npy",
         videos="<results>/{dataset}/shards/{split}-{index}.json",
     log:
         "<logs>/{dataset}/shard/{split}-{index}.log",
@@ -91,9 +88,5 @@ rule shard:
     resources:
         mem_mb=4000,
         runtime=60,
-    params:
-        folder=lambda wildcards, input: Path(input.manifest).with_name("frames"),
-        index=lambda wildcards: int(wildcards.index),
     shell:
-        "lvdm shard --config {input.frozen:q} --manifest {input.manifest:q} --frames {params.folder:q}"
-        " --split {wildcards.split} --index {params.index} --shard {output.frames:q} --log {log:q}"
+        "lvdm shard --config {input.frozen:q} --frames {input.frames:q} --shard {output.shard:q} --log {log:q}"
