@@ -121,14 +121,14 @@ def read_frames(path: str | Path, indices: Sequence[int] | None = None) -> np.nd
     chosen = list(range(len(reader)) if indices is None else indices)
     if chosen and not -len(reader) <= min(chosen) <= max(chosen) < len(reader):
         raise VideoError(f"{path} has {len(reader)} frames, but frame {max(chosen)} was asked for")
-    return reader.get_batch(chosen).asnumpy()
+    return _stack(reader, chosen)
 
 
 def iterate_frames(path: str | Path, batch: int = 64) -> Iterator[np.ndarray]:
     """All frames of a video written by this module, uint8 (up to ``batch``, H, W, 3) at a time."""
     reader = _reader(path)
     for start in range(0, len(reader), batch):
-        yield reader.get_batch(list(range(start, min(start + batch, len(reader))))).asnumpy()
+        yield _stack(reader, range(start, min(start + batch, len(reader))))
 
 
 # ------------------------------------------------------------------------------------------ writing
@@ -253,6 +253,20 @@ def _decode(path: Path, stream: Any, info: VideoInfo, **options: Any) -> Iterato
     stream = stream.filter("scale", info.width, info.height, **_scaling(info))
     spec = stream.output("pipe:", format="rawvideo", pix_fmt="rgb24", **options)
     return process.decode(_command(spec), path, info.height, info.width)
+
+
+def _stack(reader: decord.VideoReader, indices: Sequence[int]) -> np.ndarray:
+    """The frames at ``indices``, uint8 (T, H, W, 3).
+
+    decord pads the rows of some widths (16, 24, 48, 72, ...) and then takes the padding for more channels;
+    its own batches fail on these.
+    """
+    height, width = reader[0].shape[:2]
+    stack = np.empty((len(indices), height, width, 3), np.uint8)
+    for frame, index in zip(stack, indices, strict=True):
+        rows = reader[index].asnumpy().reshape(height, -1)
+        frame[:] = rows[:, : 3 * width].reshape(height, width, 3)
+    return stack
 
 
 def _reader(path: str | Path) -> decord.VideoReader:
