@@ -38,6 +38,8 @@ def setup(config: ComputeConfig) -> Compute:
     device = torch.device("cpu" if config.device == "cpu" or not available else "cuda")
     torch.set_num_threads(config.threads)
     torch.set_float32_matmul_precision("high")
+    # cuDNN's transposed convolutions otherwise add in an order that changes from call to call.
+    torch.backends.cudnn.deterministic = True
     precision = config.precision
     if precision == "auto":
         precision = "bfloat16" if device.type == "cuda" else "float32"

@@ -52,6 +52,7 @@ class DiffusionTraining(TrainingModule):
                 lr=self.config.learning_rate,
                 betas=self.config.betas,
                 weight_decay=self.config.weight_decay,
+                fused=True,
             )
         ]
 
