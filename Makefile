@@ -7,8 +7,9 @@ SHELL := /bin/bash
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 # The first interpreter that is recent enough; `make PYTHON=/path/to/python demo` chooses another.
+# `true`, because make takes the exit status of a missing interpreter for a failure of its own.
 PYTHON ?= $(firstword $(shell for python in python3 python3.12 python3.11 python3.13; do \
-	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python"; done))
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python"; done; true))
 
 # The rules' commands (`lvdm ...`) are found here too.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
