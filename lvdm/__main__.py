@@ -6,6 +6,7 @@ import importlib
 import inspect
 import json
 import logging
+import os
 import sys
 import types
 from collections.abc import Callable, Sequence
@@ -47,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stage = parser.parse_args(arguments[:1]).stage
     if stage == "schema":
         return _schema()
+    # Before torch starts its threads: waiting in a busy loop, they take turns on a busy machine instead of working.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     run = importlib.import_module(_module(stage)).run
     options = _stage_parser(stage, run).parse_args(arguments[1:])
     _start_logging(options.log)

@@ -1,12 +1,17 @@
 """Where and how the networks of a stage run."""
 
+import ctypes
 import logging
+import platform
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
 
 from lvdm.config import ComputeConfig
+
+# Options of glibc's mallopt (malloc.h).
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 _logger = logging.getLogger(__name__)
 
@@ -37,6 +42,8 @@ def setup(config: ComputeConfig) -> Compute:
         raise ValueError("compute.device is cuda, but torch sees no CUDA device; set compute.device: auto")
     device = torch.device("cpu" if config.device == "cpu" or not available else "cuda")
     torch.set_num_threads(config.threads)
+    if device.type == "cpu":
+        _keep_freed_memory()
     torch.set_float32_matmul_precision("high")
     # cuDNN's transposed convolutions otherwise add in an order that changes from call to call.
     torch.backends.cudnn.deterministic = True
@@ -46,3 +53,15 @@ def setup(config: ComputeConfig) -> Compute:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {config.threads} threads"
     _logger.info("running on %s in %s", name, precision)
     return Compute(device, getattr(torch, precision))
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep what tensors free, for the next ones.
+
+    It otherwise returns large blocks to the system, and a training step of small clips then spends half its
+    time on having the same pages mapped and zeroed again.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_MAX, 0)
+        libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
