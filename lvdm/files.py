@@ -3,6 +3,7 @@
 What exists under its final name is complete, whatever killed the writer.
 """
 
+import errno
 import hashlib
 import json
 import shutil
@@ -12,13 +13,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
 
 @contextmanager
 def publish(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` (same suffix); rename it to ``path`` on success.
 
     The temporary file or folder is removed when the block raises, so a full disk or an error leaves
-    an earlier ``path`` untouched and nothing half-written.
+    an earlier ``path`` untouched and nothing half-written. A full disk is an ``OSError`` that names ``path``.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -28,11 +31,14 @@ def publish(path: str | Path) -> Iterator[Path]:
         if temporary.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)
         else:
             temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in _NO_ROOM and error.filename is None:
+            message = f"{error.strerror}; nothing was written, make room and run again"
+            raise OSError(error.errno, message, str(path)) from error
         raise
 
 
