@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lvdm.config import ConfigError
+from lvdm.files import write_json, write_text
 from lvdm.provenance import code_stamp
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "workflow"))
@@ -61,8 +62,8 @@ def test_a_path_that_looks_like_a_wildcard_is_refused(tmp_path):
         plan.find(plan.load({"datasets": {"one": {"videos": f"{tmp_path}/*.mp4"}}}))
 
 
-def test_frozen_configuration_is_canonical_and_complete():
-    line = plan.frozen(demo(), "sample.ddim-50")
+def test_frozen_configuration_is_canonical_and_complete(tmp_path):
+    line = plan.frozen(demo(), "sample.ddim-50", tmp_path)
     frozen = json.loads(line)
     assert line == json.dumps(frozen, sort_keys=True, ensure_ascii=False)
     assert "\n" not in line
@@ -71,23 +72,42 @@ def test_frozen_configuration_is_canonical_and_complete():
     assert frozen["config"]["sampler"] == {"method": "ddim", "steps": 50, "eta": 0.0}
 
 
-def test_a_stage_sees_its_own_sections_only():
+def test_a_stage_sees_its_own_sections_only(tmp_path):
     before, after = demo(), demo(sample={"seed": 1}, report={"videos": 2})
-    changed = {stage for stage in plan.stages(before) if plan.frozen(before, stage) != plan.frozen(after, stage)}
+    lines = [
+        {stage: plan.frozen(dataset, stage, tmp_path) for stage in plan.stages(before)} for dataset in (before, after)
+    ]
+    changed = {stage for stage in lines[0] if lines[0][stage] != lines[1][stage]}
     assert changed == {"sample.ddim-50", "preview"}
 
 
-def test_pinned_training_carries_no_code_stamp():
-    dataset = demo(diffusion={"pin_code": True})
-    assert json.loads(plan.frozen(dataset, "train-diffusion"))["code"] == "pinned"
-    assert json.loads(plan.frozen(dataset, "train-autoencoder"))["code"] != "pinned"
-    assert any("diffusion.pin_code" in note for note in dataset.notes)
+def code(dataset, stage, results):
+    return json.loads(plan.frozen(dataset, stage, results))["code"]
 
 
-def test_real_clips_are_of_all_videos_where_the_split_has_none():
+def test_a_pinned_training_keeps_the_stamp_that_it_was_made_with(tmp_path):
+    pinned = demo(diffusion={"pin_code": True})
+    assert any("diffusion.pin_code" in note for note in pinned.notes)
+    assert code(pinned, "train-autoencoder", tmp_path) == code_stamp("lvdm.stages.train_autoencoder")
+    assert code(pinned, "train-diffusion", tmp_path) == "pinned"
+
+    finished = json.loads(plan.frozen(pinned, "train-diffusion", tmp_path)) | {"code": "0123456789abcdef"}
+    write_json(tmp_path / "demo" / "config" / "train-diffusion.json", finished)
+    assert code(pinned, "train-diffusion", tmp_path) == "pinned"  # not finished
+    write_text(tmp_path / "demo" / "diffusion" / "weights.safetensors", "")
+    assert code(pinned, "train-diffusion", tmp_path) == "0123456789abcdef"
+    other = demo(diffusion={"pin_code": True, "training": {"steps": 7}})
+    assert code(other, "train-diffusion", tmp_path) == "pinned"
+    assert code(demo(), "train-diffusion", tmp_path) == code_stamp("lvdm.stages.train_diffusion")
+
+
+def test_real_clips_are_of_all_videos_where_the_split_has_none(tmp_path):
     nothing_held_out = demo(data={"split": {"heldout": 0.0}}, evaluate={"protocol": {"real_split": "heldout"}})
     assert nothing_held_out.real_splits == plan.SPLITS
-    assert json.loads(plan.frozen(nothing_held_out, "features.random3d"))["config"]["protocol"]["real_split"] == "all"
+    assert (
+        json.loads(plan.frozen(nothing_held_out, "features.random3d", tmp_path))["config"]["protocol"]["real_split"]
+        == "all"
+    )
     assert any("heldout" in note for note in nothing_held_out.notes)
     assert demo(evaluate={"protocol": {"real_split": "heldout"}}).real_splits == ("heldout",)
 

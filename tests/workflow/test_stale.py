@@ -116,20 +116,13 @@ def test_another_autoencoder_runs_again_from_there_for_that_data_set_alone(tree)
     assert {job.wildcards.get("model") for job in jobs if job.rule in ("preview", "features")} == {"ddim"}
 
 
-def test_pinned_training_does_not_follow_the_code(tree):
-    pins = {"autoencoder": {"pin_code": True}, "diffusion": {"pin_code": True}}
-    tree.configure(pins)
-    stamps = tree.finish("--dry-run", "results/first/config/train-diffusion.json")
-    assert "first: diffusion.pin_code holds" in stamps
-    tree.finish("results/first/config/train-autoencoder.json", "results/first/config/train-diffusion.json")
+def test_a_finished_training_that_is_pinned_does_not_follow_the_code(tree):
+    tree.configure({"autoencoder": {"pin_code": True}, "diffusion": {"pin_code": True}})
+    assert tree.planned() == []
     _add_statement(tree, "lvdm/models/unet.py")
-    stages = {
-        job.wildcards["stage"]
-        for job in tree.planned()
-        if job.wildcards.get("dataset") == "first" and job.rule == "freeze"
-    }
-    assert "sample.ddim" in stages
-    assert not {"train-autoencoder", "train-diffusion"} & stages
+    assert frozen(tree.planned()) & {"sample.ddim", "train-diffusion", "train-autoencoder"} == {"sample.ddim"}
+    tree.configure({"diffusion": {"pin_code": False}})
+    assert "train_diffusion" in rules(tree.planned())
 
 
 def _add_statement(tree, path):

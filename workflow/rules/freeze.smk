@@ -17,7 +17,7 @@ rule freeze:
     conda:
         "../../envs/lvdm.yaml"
     params:
-        frozen=lambda wildcards: plan.frozen(DATASETS[wildcards.dataset], wildcards.stage),
+        frozen=lambda wildcards: plan.frozen(DATASETS[wildcards.dataset], wildcards.stage, RESULTS),
     shell:
         "printf '%s\\n' {params.frozen:q} > {output:q} 2> {log:q}"
 

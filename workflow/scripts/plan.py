@@ -14,6 +14,7 @@ from typing import Any
 
 from lvdm.config import Config, ConfigError, merge, parse
 from lvdm.data import catalog
+from lvdm.files import read_json
 from lvdm.provenance import code_stamp
 from lvdm.reporting.config import DatasetFiles, ReportConfig
 from lvdm.stages.config import DatasetConfig, PipelineConfig, ReportStageConfig, for_dataset, stage_config
@@ -24,6 +25,9 @@ SPLITS = (catalog.TRAIN, catalog.HELDOUT)
 
 # Stages without settings; their frozen files carry the code stamp alone.
 _NO_SETTINGS = {"latent-statistics", "table"}
+
+# Stages that can be pinned, and their section of the configuration, which is also their folder.
+_TRAININGS = {"train-autoencoder": "autoencoder", "train-diffusion": "diffusion"}
 
 # Wildcards and path variables, which Snakemake replaces in every path, with no way to quote them.
 _PLACEHOLDER = re.compile(r"\{\s*\w+[^{}]*\}|<[a-z][a-z0-9_]*>")
@@ -132,10 +136,11 @@ def chunks(videos: int, size: int) -> dict[str, tuple[int, int]]:
     return {f"{number:04}": (first, min(size, videos - first)) for number, first in enumerate(range(0, videos, size))}
 
 
-def frozen(dataset: Dataset, stage: str) -> str:
+def frozen(dataset: Dataset, stage: str, results: Path) -> str:
     """The line of JSON that a stage's results depend on besides its inputs: settings and code stamp.
 
     ``stage`` is ``extract``, say, or ``sample.ddim-50`` where there is one for each sampler or detector.
+    Reads what is in ``results`` for trainings whose code is pinned.
     """
     command, _, name = stage.partition(".")
     if command in _NO_SETTINGS:
@@ -144,7 +149,13 @@ def frozen(dataset: Dataset, stage: str) -> str:
         config = dataset.config.demo
     else:
         config = stage_config(dataset.config, dataset.name, command, name)
-    return freeze(stage, _code(dataset, command), config)
+    section = _TRAININGS.get(command)
+    if section and getattr(dataset.config, section).pin_code:
+        folder = results / dataset.name
+        code = _code_of_finished(folder / "config" / f"{stage}.json", folder / section, config)
+    else:
+        code = code_stamp(f"lvdm.stages.{command.replace('-', '_')}")
+    return freeze(stage, code, config)
 
 
 def freeze(stage: str, code: str, config: Config | None) -> str:
@@ -203,12 +214,16 @@ def stages(dataset: Dataset) -> list[str]:
     return [*names, "table"]
 
 
-def _code(dataset: Dataset, command: str) -> str:
-    pinned = {
-        "train-autoencoder": dataset.config.autoencoder.pin_code,
-        "train-diffusion": dataset.config.diffusion.pin_code,
-    }
-    return "pinned" if pinned.get(command) else code_stamp(f"lvdm.stages.{command.replace('-', '_')}")
+def _code_of_finished(frozen_file: Path, folder: Path, config: Config) -> str:
+    """The stamp that a finished training of the same settings was made with; "pinned" where there is none.
+
+    So pinning a finished training makes nothing stale, and one that has to run takes the code as it is.
+    """
+    if frozen_file.exists() and (folder / "weights.safetensors").exists():
+        before = read_json(frozen_file)
+        if before["config"] == config.model_dump(mode="json"):
+            return before["code"]
+    return "pinned"
 
 
 def _own(pipeline: PipelineConfig, name: str) -> PipelineConfig:
@@ -245,5 +260,5 @@ def _with_real_split(config: PipelineConfig, name: str, videos: dict[str, str]) 
 
 
 def _pinned_notes(config: PipelineConfig, name: str) -> list[str]:
-    pinned = [section for section in ("autoencoder", "diffusion") if getattr(config, section).pin_code]
+    pinned = [section for section in _TRAININGS.values() if getattr(config, section).pin_code]
     return [f"{name}: {section}.pin_code holds, so changed code does not train it again" for section in pinned]
