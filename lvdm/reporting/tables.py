@@ -137,7 +137,9 @@ def _markdown(table: pd.DataFrame) -> str:
 
 
 def rounded(value: str, deviation: str = "") -> str:
-    """Four significant digits, and the standard deviation where there is one."""
+    """Four significant digits, and the standard deviation where there is one; a dash for no value."""
+    if not value:
+        return "–"
     text = f"{float(value):.4g}"
     return f"{text} ± {float(deviation):.2g}" if deviation else text
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from lvdm.evaluation.config import ProtocolConfig
 from lvdm.evaluation.metrics import frechet_distance, kernel_distances_of_subsets
 from lvdm.files import publish
 from lvdm.stages.config import ScoreConfig
@@ -35,7 +36,8 @@ def run(config: ScoreConfig, *, model: str, sampler: str, real: Path, fake: Path
     ``real`` and ``fake`` are files of stage features. Without ``fake``, one half of the real clips is
     compared with the other: the distance that sampling alone makes. The halves share no video where
     there are two or more. ``scores`` (.csv) has a row a metric; ``value_std`` is the standard deviation
-    over the subsets of the kernel distance. Only a detector that is a file gives ``fvd`` and ``kvd``;
+    over the subsets of the kernel distance. Where a side has fewer than two clips there is no distance: the
+    rows are without a value, and the note says so. Only a detector that is a file gives ``fvd`` and ``kvd``;
     with the random stand-in the metrics bear its name. Raises ``ValueError`` for features that cannot
     be compared.
     """
@@ -48,17 +50,7 @@ def run(config: ScoreConfig, *, model: str, sampler: str, real: Path, fake: Path
         left, right = features, _read(fake)[0]
         notes = []
     notes += _small_sample_note(left, right)
-    protocol = config.protocol
-    generator = np.random.default_rng(protocol.seed)
-    # Sums in another order differ in the last bit, and the table must not depend on the number of cores.
-    with threadpool_limits(limits=1):
-        distance = frechet_distance(left, right)
-        subsets = kernel_distances_of_subsets(
-            left, right, subsets=protocol.kernel_subsets, size=protocol.kernel_subset_size, generator=generator
-        )
-    # Where a subset is everything, all are the same and their spread says nothing.
-    whole = max(len(left), len(right)) <= protocol.kernel_subset_size and len(left) == len(right)
-    spread = None if whole else float(subsets.std())
+    distance, kernel_mean, spread = _distances(left, right, config.protocol)
     frechet, kernel = _metric_names(config)
     common = {
         "dataset": config.dataset,
@@ -68,16 +60,37 @@ def run(config: ScoreConfig, *, model: str, sampler: str, real: Path, fake: Path
         "detector": config.detector_name,
         "n_real": len(left),
         "n_fake": len(right),
-        "seed": protocol.seed,
+        "seed": config.protocol.seed,
         "note": "; ".join(notes),
     }
     rows = [
         {**common, "metric": frechet, "value": distance, "value_std": None},
-        {**common, "metric": kernel, "value": float(subsets.mean()), "value_std": spread},
+        {**common, "metric": kernel, "value": kernel_mean, "value_std": spread},
     ]
     with publish(scores) as temporary:
         pd.DataFrame(rows, columns=COLUMNS).to_csv(temporary, index=False)
-    _logger.info("%s: %s %.6g, %s %.6g", model, frechet, distance, kernel, subsets.mean())
+    if distance is None:
+        _logger.warning("%s: no distances: %s", model, common["note"])
+    else:
+        _logger.info("%s: %s %.6g, %s %.6g", model, frechet, distance, kernel, kernel_mean)
+
+
+def _distances(
+    left: np.ndarray, right: np.ndarray, protocol: ProtocolConfig
+) -> tuple[float, float, float | None] | tuple[None, None, None]:
+    """Fréchet distance, kernel distance and its spread over subsets; nothing of fewer than two clips a side."""
+    if min(len(left), len(right)) < 2:
+        return None, None, None
+    generator = np.random.default_rng(protocol.seed)
+    # Sums in another order differ in the last bit, and the table must not depend on the number of cores.
+    with threadpool_limits(limits=1):
+        distance = frechet_distance(left, right)
+        subsets = kernel_distances_of_subsets(
+            left, right, subsets=protocol.kernel_subsets, size=protocol.kernel_subset_size, generator=generator
+        )
+    # Where a subset is everything, all are the same and their spread says nothing.
+    whole = max(len(left), len(right)) <= protocol.kernel_subset_size and len(left) == len(right)
+    return distance, float(subsets.mean()), None if whole else float(subsets.std())
 
 
 def _metric_names(config: ScoreConfig) -> tuple[str, str]:
@@ -126,4 +139,6 @@ def _small_sample_note(left: np.ndarray, right: np.ndarray) -> list[str]:
     smallest, dimension = min(len(left), len(right)), left.shape[1]
     if smallest > dimension:
         return []
+    if smallest < 2:
+        return [f"no distance: {len(left)} against {len(right)} clips, and it takes two on each side"]
     return [f"{smallest} clips for {dimension} feature values: biased upwards, compare only at equal numbers"]

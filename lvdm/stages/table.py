@@ -18,9 +18,7 @@ def run(*, dataset: str, scores: list[Path], quality: Path, table: Path, markdow
     ``table`` (.csv), a row a number, the numbers to their last digit, and ``markdown``, the same rounded
     and explained. Raises ``ValueError`` for a file that is no table of scores.
     """
-    rows = join(
-        [*map(read_rows, scores), autoencoder_rows(pd.read_csv(quality, float_precision="round_trip"), dataset)]
-    )
+    rows = join([*map(read_rows, scores), autoencoder_rows(pd.read_csv(quality, dtype={"value": str}), dataset)])
     with publish(table) as temporary:
         rows.to_csv(temporary, index=False)
     write_text(markdown, markdown_page(rows, dataset))

@@ -79,6 +79,17 @@ def test_few_clips_are_remarked_on(tmp_path):
         assert ("biased upwards" in rows(tmp_path / "scores.csv").iloc[0]["note"]) == remarked
 
 
+@pytest.mark.parametrize(("real_clips", "fake_clips"), [(1, 5), (3, None), (1, None)])
+def test_too_few_clips_for_a_distance_leave_the_value_out_and_say_so(real_clips, fake_clips, tmp_path):
+    real, _ = save(tmp_path / "real.npz", real_clips, 0, ["a"] * real_clips)
+    fake = None if fake_clips is None else save(tmp_path / "fake.npz", fake_clips, 1)[0]
+    score.run(CONFIG, model="real", sampler="", real=real, fake=fake, scores=tmp_path / "scores.csv")
+    found = pd.read_csv(tmp_path / "scores.csv")
+    assert found["value"].isna().all()
+    assert len(found) == 2
+    assert found["note"].str.contains("no distance: ").all()
+
+
 def test_twice_the_same_bytes(tmp_path):
     real, _ = save(tmp_path / "real.npz", 40, 0, list("abcd") * 10)
     for name in "ab":

@@ -94,3 +94,13 @@ def test_a_file_that_is_no_table_of_scores(scores, quality, tmp_path):
     scores[0].write_text("")
     with pytest.raises(ValueError, match="is empty"):
         run(tmp_path, scores, quality)
+
+
+def test_a_row_without_a_value_is_a_dash(scores, quality, tmp_path):
+    table = pd.read_csv(scores[0], keep_default_na=False, dtype=str)
+    table["value"] = table["value_std"] = ""
+    table.to_csv(scores[0], index=False)
+    rows, markdown = run(tmp_path, scores, quality)
+    assert (rows[rows["model"] == "noise"]["value"] == "").all()
+    (line,) = [line for line in markdown.splitlines() if line.startswith("| noise")]
+    assert line.count("–") >= 2
