@@ -79,7 +79,7 @@ def _decode_and_scale(video: Path, resolution: int) -> None:
 
 
 def _moviepy(video: Path, resolution: int, folder: Path) -> None:
-    from moviepy import VideoFileClip
+    from moviepy.video.io.VideoFileClip import VideoFileClip  # of moviepy 1 and 2
 
     with VideoFileClip(str(video), audio=False) as clip:
         for index, frame in enumerate(clip.iter_frames()):
