@@ -17,7 +17,7 @@ FRAMES = "results/first/frames/long.mkv"
 def long_video(tree):
     """A video that takes a moment to extract."""
     noise = np.random.default_rng(0).integers(0, 256, size=(64, 256, 256, 3), dtype=np.uint8)
-    write_h264(np.concatenate([noise] * 12), tree.root / "data" / "first" / "long.mp4", fps=10.0)
+    write_h264(np.concatenate([noise] * 6), tree.root / "data" / "first" / "long.mp4", fps=10.0)
 
 
 def test_killed_extraction_leaves_no_half_written_frames(tree, long_video):
