@@ -17,7 +17,7 @@ from lvdm.diffusion.config import ObjectiveConfig, SamplerConfig, ScheduleConfig
 from lvdm.evaluation.config import DetectorConfig, ProtocolConfig
 from lvdm.models.config import AutoencoderConfig, DiscriminatorConfig, UNetConfig
 from lvdm.reporting.config import DatasetFiles, ReportConfig
-from lvdm.training.config import AutoencoderLossConfig, AutoencoderTrainingConfig, TrainingConfig
+from lvdm.training.config import AutoencoderLossConfig, AutoencoderTrainingConfig, DiffusionTrainingConfig
 
 # Names become parts of file names and of rows of tables.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+.-]*$")]
@@ -81,7 +81,7 @@ class TrainDiffusionConfig(Config):
     model: UNetConfig = UNetConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
-    training: TrainingConfig = TrainingConfig()
+    training: DiffusionTrainingConfig = DiffusionTrainingConfig()
     preview_sampler: SamplerConfig = SamplerConfig(method="dpm-solver++", steps=20)
     compute: ComputeConfig = ComputeConfig()
 
@@ -159,7 +159,7 @@ class DiffusionSection(Config):
     model: UNetConfig = UNetConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
-    training: TrainingConfig = TrainingConfig()
+    training: DiffusionTrainingConfig = DiffusionTrainingConfig()
     preview_sampler: SamplerConfig = SamplerConfig(method="dpm-solver++", steps=20)
     pin_code: bool = Field(False, description="Do not train again when only the code of lvdm changed.")
 

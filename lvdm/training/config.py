@@ -36,7 +36,6 @@ class TrainingConfig(Config):
     betas: tuple[float, float] = Field((0.9, 0.999), description="Adam's moment decays.")
     weight_decay: float = Field(0.0, ge=0)
     gradient_clip: float | None = Field(None, gt=0, description="Largest norm of the gradient.")
-    ema_decay: float = Field(0.9999, ge=0, lt=1, description="Decay of the averaged weights; 0: none.")
     log_every: int = Field(50, ge=1, description="Steps between two rows of the training curve.")
     validate_every: int = Field(1000, ge=1, description="Steps between two looks at the held-out clips.")
     validate_clips: int = Field(256, ge=1, description="Held-out clips looked at, at most.")
@@ -52,6 +51,12 @@ class AutoencoderTrainingConfig(TrainingConfig):
     accumulate: int = Field(2, ge=1, description="Batches whose gradients are added up for one step.")
     learning_rate: float = Field(3.6e-5, gt=0)
     betas: tuple[float, float] = Field((0.5, 0.9), description="Adam's moment decays.")
+
+
+class DiffusionTrainingConfig(TrainingConfig):
+    """The same, with averaged weights, which are those that sample."""
+
+    ema_decay: float = Field(0.9999, ge=0, lt=1, description="Decay of the averaged weights; 0: none.")
 
 
 class LatentScaling(Config):

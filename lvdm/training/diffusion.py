@@ -12,7 +12,7 @@ from lvdm.diffusion.objective import diffuse, error, target
 from lvdm.diffusion.schedule import make_schedule
 from lvdm.models.autoencoder import Posterior
 from lvdm.models.unet import UNet
-from lvdm.training.config import DiffusionModelConfig, LatentScaling, TrainingConfig
+from lvdm.training.config import DiffusionModelConfig, DiffusionTrainingConfig, LatentScaling
 from lvdm.training.ema import AveragedModel
 from lvdm.training.module import TrainingModule
 from lvdm.training.pictures import film_strips
@@ -33,7 +33,7 @@ class DiffusionTraining(TrainingModule):
     def __init__(
         self,
         model: DiffusionModelConfig,
-        config: TrainingConfig,
+        config: DiffusionTrainingConfig,
         scaling: LatentScaling,
         compute: Compute,
         preview: Preview,

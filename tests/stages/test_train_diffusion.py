@@ -24,7 +24,7 @@ from lvdm.models.weights import save_model
 from lvdm.provenance import _closure
 from lvdm.stages import train_diffusion
 from lvdm.stages.config import ComputeConfig, TrainDiffusionConfig
-from lvdm.training.config import TrainingConfig
+from lvdm.training.config import DiffusionTrainingConfig
 
 CONFIG = TrainDiffusionConfig(
     model=UNetConfig(
@@ -36,7 +36,7 @@ CONFIG = TrainDiffusionConfig(
         temporal_length=2,
         dropout=0.1,
     ),
-    training=TrainingConfig(
+    training=DiffusionTrainingConfig(
         steps=60,
         batch_size=2,
         accumulate=2,

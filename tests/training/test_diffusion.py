@@ -7,7 +7,7 @@ import torch
 from lvdm.compute import Compute
 from lvdm.diffusion.config import ObjectiveConfig, ScheduleConfig
 from lvdm.models.config import UNetConfig
-from lvdm.training.config import DiffusionModelConfig, LatentScaling, TrainingConfig
+from lvdm.training.config import DiffusionModelConfig, DiffusionTrainingConfig, LatentScaling
 from lvdm.training.diffusion import DiffusionTraining
 
 SHAPE = (4, 2, 4, 4)
@@ -24,7 +24,9 @@ def make(objective: ObjectiveConfig, **training) -> DiffusionTraining:
         latent_shape=SHAPE,
     )
     torch.manual_seed(0)
-    config = TrainingConfig(**{"steps": 1, "batch_size": 4, "learning_rate": 1e-3, "ema_decay": 0.9, **training})
+    config = DiffusionTrainingConfig(
+        **{"steps": 1, "batch_size": 4, "learning_rate": 1e-3, "ema_decay": 0.9, **training}
+    )
     compute = Compute(torch.device("cpu"), torch.float32)
     return DiffusionTraining(model, config, SCALING, compute, lambda network, count: torch.zeros(count, 3, 4, 8, 8))
 
