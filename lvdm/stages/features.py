@@ -62,10 +62,10 @@ def _choose_windows(paths: list[Path], clip: ClipConfig, protocol: ProtocolConfi
     """The real clips of the protocol, ordered by video and frame, however videos are spread over shards."""
     wanted = [path for path in paths if protocol.real_split in ("all", path.stem.rpartition("-")[0])]
     found = [(shard, window) for shard in map(Shard, wanted) for window in windows(shard, clip)]
-    if len(found) < 2:
-        raise ValueError(
-            f"{len(found)} real clips of split {protocol.real_split!r} in {len(paths)} shards, but a distance needs "
-            "at least 2; add videos, lower data.length or data.step, or change evaluate.protocol.real_split"
-        )
+    remedy = "add videos, lower data.length or data.step, or change evaluate.protocol.real_split"
+    if not found:
+        raise ValueError(f"no real clips of split {protocol.real_split!r} in {len(paths)} shards; {remedy}")
+    if len(found) == 1:
+        _logger.warning("there is one real clip only, and a distance takes two: the table will have none; %s", remedy)
     found.sort(key=lambda item: item[1])
     return [found[index] for index in choose(len(found), protocol.max_real, protocol.seed)]

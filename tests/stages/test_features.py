@@ -58,8 +58,16 @@ def test_split_of_the_protocol(shards, tmp_path):
     assert set(run(tmp_path / "real.npz", config, shards=shards)["videos"]) == set(HELDOUT)
     config = CONFIG.replace(protocol={"real_split": "train"})
     assert set(run(tmp_path / "real.npz", config, shards=shards)["videos"]) == set(TRAIN)
-    with pytest.raises(ValueError, match="0 real clips of split 'train'"):
+    with pytest.raises(ValueError, match="no real clips of split 'train'"):
         run(tmp_path / "real.npz", config, shards=shards[2:])
+
+
+def test_a_single_real_clip_is_used_and_remarked_on(tmp_path, caplog):
+    frames = CONFIG.clip.length
+    shard = tmp_path / "train-000.npy"
+    write_shard(shard, 16, {"anna": frames}, lambda name: [np.zeros((frames, 16, 16, 3), np.uint8)])
+    assert run(tmp_path / "real.npz", shards=[shard])["features"].shape == (1, 64)
+    assert "one real clip only" in caplog.text
 
 
 def test_at_most_max_real_clips(shards, tmp_path):
