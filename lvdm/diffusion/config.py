@@ -1,10 +1,13 @@
-"""Configuration of the diffusion process and its samplers."""
+"""Configuration of the diffusion process, its conditions and its samplers."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from lvdm.config import Config
+
+Task = Literal["unconditional", "prediction", "interpolation"]
+"""Which latent frames a model is given: none, the first ones, or the first and the last."""
 
 
 class ScheduleConfig(Config):
@@ -14,6 +17,9 @@ class ScheduleConfig(Config):
     steps: int = Field(1000, ge=2)
     beta_start: float = Field(0.0015, gt=0, lt=1)
     beta_end: float = Field(0.0155, gt=0, lt=1)
+    zero_terminal_snr: bool = Field(
+        False, description="Rescale so that nothing of the latent is left at the last level; not for eps."
+    )
 
 
 class ObjectiveConfig(Config):
@@ -21,6 +27,30 @@ class ObjectiveConfig(Config):
 
     prediction: Literal["eps", "x0", "v"] = "eps"
     loss: Literal["l1", "l2"] = "l1"
+    min_snr_gamma: float | None = Field(
+        None, gt=0, description="Weigh noise levels by min(SNR, gamma), usually 5; null: all alike."
+    )
+
+
+def check_objective(schedule: ScheduleConfig, objective: ObjectiveConfig) -> None:
+    """Raises ``ValueError`` for a schedule that the objective cannot be sampled on."""
+    if schedule.zero_terminal_snr and objective.prediction == "eps":
+        raise ValueError(
+            "objective.prediction is `eps`, but with schedule.zero_terminal_snr the last level is noise alone, from "
+            "which a guess of the noise tells no latent; set objective.prediction to `v` or `x0`"
+        )
+
+
+class FrameConditionConfig(Config):
+    """Given frames in training (LVDM, section 3.3)."""
+
+    share: float = Field(0.5, ge=0, le=1, description="Of the clips that have given frames; the rest has none.")
+    given: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (1,), min_length=1, description="Prediction: numbers of leading latent frames that are given, equally likely."
+    )
+    max_noise_level: int = Field(
+        250, ge=1, description="Given frames are perturbed to a noise level below this one, drawn uniformly."
+    )
 
 
 class SamplerConfig(Config):

@@ -2,6 +2,7 @@
 
 from typing import Literal, NamedTuple
 
+import torch
 from torch import Tensor
 
 Parameter = Literal["eps", "x0", "v"]
@@ -35,7 +36,7 @@ def predict(
 ) -> Prediction:
     """The network's ``output`` for the noisy latent ``x`` as clean latent and noise; the inverse of :func:`target`.
 
-    ``alpha`` and ``sigma`` with ``alpha^2 + sigma^2 = 1`` and neither 0 where it divides.
+    ``alpha^2 + sigma^2 = 1``, ``sigma`` is positive, and so is ``alpha`` for ``eps``.
     """
     match parameter:
         case "eps":
@@ -46,7 +47,32 @@ def predict(
             return Prediction(x0=alpha * x - sigma * output, eps=sigma * x + alpha * output)
 
 
-def error(kind: Literal["l1", "l2"], output: Tensor, wanted: Tensor) -> Tensor:
-    """Mean absolute or squared difference of each clip: ``(B, ...)`` to ``(B,)``."""
+def weight(parameter: Parameter, alpha: Tensor, sigma: Tensor, gamma: float | None) -> Tensor:
+    """The min-SNR weight of a squared error, shaped like ``alpha`` and ``sigma``.
+
+    Each weighs the error of the clean latent by ``min(SNR, gamma)``, with ``SNR = alpha^2 / sigma^2`` (Hang et al.
+    2023, section 3.4); the error of ``eps`` is SNR times that of ``x0``, and of ``v`` SNR + 1 times. 1 for ``gamma``
+    None. At a level without signal the weight is 0 for ``x0`` and ``v``: it is learnt from its neighbours.
+    """
+    if gamma is None:
+        return torch.ones_like(alpha)
+    snr = (alpha / sigma).square()
+    match parameter:
+        case "eps":
+            return (gamma / snr).clamp(max=1)
+        case "x0":
+            return snr.clamp(max=gamma)
+        case "v":
+            return snr.clamp(max=gamma) / (snr + 1)
+
+
+def error(kind: Literal["l1", "l2"], output: Tensor, wanted: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Mean absolute or squared difference of each clip, ``(B, ...)`` to ``(B,)``.
+
+    ``weight``, broadcastable to ``(B, ...)``, multiplies the differences before the mean.
+    """
     difference = output - wanted
-    return (difference.abs() if kind == "l1" else difference.square()).flatten(1).mean(dim=1)
+    difference = difference.abs() if kind == "l1" else difference.square()
+    if weight is not None:
+        difference = weight * difference
+    return difference.flatten(1).mean(dim=1)

@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from lvdm.diffusion.config import ScheduleConfig
@@ -26,8 +27,13 @@ class Schedule:
         return len(self.betas)
 
     def rates(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-        """``alpha`` and ``sigma`` at levels ``t (B,)``, shaped ``(B, 1, ...)`` to multiply ``like (B, ...)``."""
-        kept = self.alphas_cumprod.to(t.device)[t].reshape(-1, *[1] * (like.ndim - 1))
+        """``alpha`` and ``sigma``, shaped to multiply ``like`` and in its precision.
+
+        At levels ``t (B,)``, one a clip, for ``like (B, ...)``: ``(B, 1, ...)``. At levels ``t (B, T)``, one a frame,
+        for ``like (B, C, T, H, W)``: ``(B, 1, T, 1, 1)``.
+        """
+        kept = self.alphas_cumprod.to(t.device)[t]
+        kept = rearrange(kept, "b t -> b 1 t 1 1") if t.ndim == 2 else kept.reshape(-1, *[1] * (like.ndim - 1))
         return kept.sqrt().to(like), (1 - kept).sqrt().to(like)
 
     def level(self, t: int) -> tuple[float, float]:
