@@ -6,7 +6,7 @@ frame and attention along the frames of one position follow each other, so that 
 """
 
 import torch
-from einops import rearrange, repeat
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -18,6 +18,12 @@ def zero_initialised(module: nn.Module) -> nn.Module:
     for parameter in module.parameters():
         nn.init.zeros_(parameter)
     return module
+
+
+def check_heads(channels: int, heads: int) -> None:
+    """Raises ``ValueError`` where heads cannot have the same number of channels."""
+    if channels % heads:
+        raise ValueError(f"{channels} channels cannot be shared among {heads} heads; change model.heads")
 
 
 class SpatialAttention(nn.Module):
@@ -56,6 +62,28 @@ class RelativePosition(nn.Module):
         return self.table[distance + self.reach]
 
 
+def relative_attention(query: Tensor, key: Tensor, value: Tensor, logits: Tensor, relative_value: Tensor) -> Tensor:
+    """Attention with an additional logit and an additional value for each pair of a query and a key::
+
+        out[i] = sum_j softmax_j((q_i . k_j + logits[i, j]) / sqrt(d)) (v_j + relative_value[i, j])
+
+    ``query``, ``key`` and ``value`` are ``(N, heads, T, d)`` as is the result, ``logits (N, heads, T, T)``,
+    ``relative_value (T, T, d)``. Both additions are folded into one call of ``scaled_dot_product_attention`` by
+    widening the heads by ``T``: a unit vector beside each key picks one of its query's logits, and a unit vector
+    beside each value brings the attention weights out, which ``relative_value`` is then contracted with.
+    """
+    count, heads, length, width = query.shape
+    unit = torch.eye(length, dtype=query.dtype, device=query.device).expand(count, heads, length, length)
+    attended = F.scaled_dot_product_attention(
+        torch.cat([query, logits], dim=-1),
+        torch.cat([key, unit], dim=-1),
+        torch.cat([value, unit], dim=-1),
+        scale=width**-0.5,
+    )
+    out, weights = attended.split([width, length], dim=-1)
+    return out + torch.einsum("n k i j, i j d -> n k i d", weights, relative_value.to(weights.dtype))
+
+
 class TemporalAttention(nn.Module):
     """Multi-head self-attention among the frames of each position, aware of their distances; residual.
 
@@ -66,10 +94,6 @@ class TemporalAttention(nn.Module):
 
     In the paper the second term is ``q_i . r[i, j] / sqrt(d)``. The released weights were trained with the form
     above, query and key exchanged and divided once by the fourth root, and are wrong with any other.
-
-    Both terms are folded into one call of ``scaled_dot_product_attention`` by widening the heads by ``T``:
-    a unit vector beside each query picks the key's additional logits, and a unit vector beside each value
-    brings the attention weights out, which ``u`` is then contracted with.
     """
 
     def __init__(self, channels: int, heads: int, reach: int):
@@ -91,21 +115,11 @@ class TemporalAttention(nn.Module):
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Each ``(N, heads, T, d)``."""
-        count, heads, length, width = query.shape
+        length, width = query.shape[2:]
         relative_key = self.relative_key(length).to(query.dtype)
-        relative_value = self.relative_value(length).to(query.dtype)
-        unit = torch.eye(length, dtype=query.dtype, device=query.device)
-        unit = repeat(unit, "i j -> n k i j", n=count, k=heads)
         # The common factor 1/sqrt(d) turns d^(1/4) into the d^(-1/4) of the formula.
-        logits = torch.einsum("n k j d, j i d -> n k j i", query, relative_key) * width**0.25
-        attended = F.scaled_dot_product_attention(
-            torch.cat([query, unit], dim=-1),
-            torch.cat([key, logits], dim=-1),
-            torch.cat([value, unit], dim=-1),
-            scale=width**-0.5,
-        )
-        out, weights = attended.split([width, length], dim=-1)
-        return out + torch.einsum("n k i j, i j d -> n k i d", weights, relative_value)
+        logits = torch.einsum("n k j d, j i d -> n k i j", query, relative_key) * width**0.25
+        return relative_attention(query, key, value, logits, self.relative_value(length))
 
 
 class SpaceTimeAttention(nn.Module):
@@ -113,8 +127,7 @@ class SpaceTimeAttention(nn.Module):
 
     def __init__(self, channels: int, heads: int, reach: int):
         super().__init__()
-        if channels % heads:
-            raise ValueError(f"{channels} channels cannot be shared among {heads} heads; change model.heads")
+        check_heads(channels, heads)
         self.spatial = SpatialAttention(channels, heads)
         self.temporal = TemporalAttention(channels, heads, reach)
 

@@ -16,13 +16,14 @@ from torch.utils.checkpoint import checkpoint
 
 from lvdm.models.attention import NORM_GROUPS, SpaceTimeAttention, zero_initialised
 from lvdm.models.config import UNetConfig
+from lvdm.models.text import SpatialTemporalTransformer
 
 
 def sinusoidal_embedding(t: Tensor, channels: int, longest: float = 10_000.0) -> Tensor:
-    """``(B, channels)``: cosines and sines of ``t (B,)`` at frequencies that fall from 1 to about ``1 / longest``."""
+    """``(..., channels)``: cosines and sines of ``t (...)`` at frequencies from 1 down to about ``1 / longest``."""
     half = channels // 2
     exponent = torch.arange(half, dtype=torch.float32, device=t.device) / half
-    angle = t[:, None].float() * torch.exp(-math.log(longest) * exponent)
+    angle = t[..., None].float() * torch.exp(-math.log(longest) * exponent)
     return torch.cat([angle.cos(), angle.sin()], dim=-1)
 
 
@@ -86,18 +87,25 @@ class Block(nn.Module):
         super().__init__()
         self.checkpointing = config.checkpointing
         self.residual = ResidualBlock(in_channels, out_channels, config)
-        self.attention = (
-            SpaceTimeAttention(out_channels, config.heads, config.temporal_length) if attention else nn.Identity()
-        )
+        self.attention = _attention(out_channels, config) if attention else None
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """``x (B, C, T, H, W)``, ``embedding (B, T or 1, E)``; returns ``(B, C', T, H, W)``."""
+    def forward(self, x: Tensor, embedding: Tensor, context: Tensor | None) -> Tensor:
+        """``x (B, C, T, H, W)``, ``embedding (B, T or 1, E)``, ``context (B, L, D)``; returns ``(B, C', T, H, W)``."""
         if self.checkpointing and torch.is_grad_enabled():
-            return checkpoint(self._forward, x, embedding, use_reentrant=False)
-        return self._forward(x, embedding)
+            return checkpoint(self._forward, x, embedding, context, use_reentrant=False)
+        return self._forward(x, embedding, context)
 
-    def _forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        return self.attention(self.residual(x, embedding))
+    def _forward(self, x: Tensor, embedding: Tensor, context: Tensor | None) -> Tensor:
+        x = self.residual(x, embedding)
+        if self.attention is None:
+            return x
+        return self.attention(x) if context is None else self.attention(x, context)
+
+
+def _attention(channels: int, config: UNetConfig) -> nn.Module:
+    if config.context_channels is None:
+        return SpaceTimeAttention(channels, config.heads, config.temporal_length)
+    return SpatialTemporalTransformer(channels, config)
 
 
 class Downsample(nn.Module):
@@ -107,8 +115,8 @@ class Downsample(nn.Module):
         super().__init__()
         self.conv = Convolution(channels, channels, config.temporal_kernel, stride=2)
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """``(B, C, T, H, W)`` to ``(B, C, T, H / 2, W / 2)``; the embedding is not used."""
+    def forward(self, x: Tensor, embedding: Tensor, context: Tensor | None) -> Tensor:
+        """``(B, C, T, H, W)`` to ``(B, C, T, H / 2, W / 2)``; embedding and context are not used."""
         return self.conv(x)
 
 
@@ -119,8 +127,8 @@ class UpsampleBlock(Block):
         super().__init__(in_channels, out_channels, config, attention)
         self.upsample = Convolution(out_channels, out_channels, config.temporal_kernel)
 
-    def _forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        x = super()._forward(x, embedding)
+    def _forward(self, x: Tensor, embedding: Tensor, context: Tensor | None) -> Tensor:
+        x = super()._forward(x, embedding, context)
         return self.upsample(F.interpolate(x, scale_factor=(1, 2, 2), mode="nearest"))
 
 
@@ -128,8 +136,12 @@ class UNet(nn.Module):
     """The denoising network.
 
     ``model_channels * channel_mult[level]`` channels at each level; height and width of the input are multiples of
-    ``2 ** (levels - 1)``. Every block sees an embedding ``(B, T or 1, 4 * model_channels)`` of the noise level:
-    one for the clip, or one a frame where frames differ (conditioning frames).
+    ``2 ** (levels - 1)``. Every block sees an embedding of the noise level, of ``4 * model_channels``.
+
+    Two forms more are a matter of configuration. With ``noise_levels``, some frames of the input may be given
+    (LVDM, section 3.3): a mask, one more input channel, says which, and the level of the noise that was put on them
+    has an embedding of its own, added to that of the noise level. With ``context_channels``, the attention blocks
+    are transformers that read an embedded text.
     """
 
     def __init__(self, config: UNetConfig):
@@ -137,7 +149,9 @@ class UNet(nn.Module):
         self.config = config
         width = config.model_channels
         self.time_embedding = nn.Sequential(nn.Linear(width, 4 * width), nn.SiLU(), nn.Linear(4 * width, 4 * width))
-        self.stem = Convolution(config.in_channels, width, config.temporal_kernel)
+        self.level_embedding = nn.Embedding(config.noise_levels, 4 * width) if config.noise_levels else None
+        inputs = config.in_channels + (1 if config.noise_levels else 0)
+        self.stem = Convolution(inputs, width, config.temporal_kernel)
         self.encoder, skips = _encoder(config)
         channels = skips[-1]
         self.middle = nn.ModuleList(
@@ -149,33 +163,68 @@ class UNet(nn.Module):
             Convolution(width * config.channel_mult[0], config.out_channels, config.temporal_kernel)
         )
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        t: Tensor,
+        *,
+        mask: Tensor | None = None,
+        noise_level: Tensor | None = None,
+        context: Tensor | None = None,
+    ) -> Tensor:
         """The prediction for noisy latents.
 
-        ``x (B, in_channels, T, H, W)``; ``t (B,)``: index of the noise level, 0 is the cleanest.
-        Returns ``(B, out_channels, T, H, W)``. Raises ``ValueError`` where height or width cannot be halved
-        often enough.
-        """
-        factor = 2 ** (len(self.config.channel_mult) - 1)
-        if x.shape[3] % factor or x.shape[4] % factor:
-            raise ValueError(
-                f"latents of {x.shape[3]}x{x.shape[4]} cannot be halved {len(self.config.channel_mult) - 1} times; "
-                f"choose data.resolution so that they are multiples of {factor}, or fewer model.channel_mult"
-            )
-        embedding = self.time_embedding(sinusoidal_embedding(t, self.config.model_channels))
-        return self.predict(x, embedding[:, None])
+        ``x (B, in_channels, T, H, W)``; ``t (B,)``, or ``(B, T)`` for one a frame: index of the noise level, 0 is the
+        cleanest. Returns ``(B, out_channels, T, H, W)``.
 
-    def predict(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """The network behind the embedding: ``x (B, C, T, H, W)``, ``embedding (B, T or 1, 4 * model_channels)``."""
+        A network with ``noise_levels`` takes ``mask``, which broadcasts to ``(B, 1, T, H, W)`` and is 1 where ``x``
+        holds given frames, and ``noise_level (B,)``, the integer level, below ``noise_levels``, of their noise.
+        A network with ``context_channels`` takes ``context (B, L, context_channels)``.
+
+        Raises ``ValueError`` where height or width cannot be halved often enough, and where a condition is missing
+        or is none of the network's.
+        """
+        self._check(x, mask, noise_level, context)
+        embedding = self.time_embedding(
+            sinusoidal_embedding(t[:, None] if t.ndim == 1 else t, self.config.model_channels)
+        )
+        if self.level_embedding is not None:
+            embedding = embedding + self.level_embedding(noise_level)[:, None]
+            x = torch.cat([x, mask.to(x.dtype).expand(x.shape[0], 1, *x.shape[2:])], dim=1)
+        return self._predict(x, embedding, context)
+
+    def _check(self, x: Tensor, mask: Tensor | None, noise_level: Tensor | None, context: Tensor | None) -> None:
+        config = self.config
+        halvings = len(config.channel_mult) - 1
+        if x.shape[3] % 2**halvings or x.shape[4] % 2**halvings:
+            raise ValueError(
+                f"latents of {x.shape[3]}x{x.shape[4]} cannot be halved {halvings} times; choose data.resolution so "
+                f"that they are multiples of {2**halvings}, or fewer model.channel_mult"
+            )
+        given = mask is not None and noise_level is not None
+        if config.noise_levels and not given:
+            raise ValueError(
+                "a network with model.noise_levels needs mask and noise_level; without given frames, the mask is 0"
+            )
+        if not config.noise_levels and not (mask is None and noise_level is None):
+            raise ValueError("a network without model.noise_levels takes neither mask nor noise_level")
+        if (context is None) != (config.context_channels is None):
+            raise ValueError(
+                "a network without model.context_channels takes no context"
+                if context is not None
+                else f"a network with model.context_channels needs context (B, L, {config.context_channels})"
+            )
+
+    def _predict(self, x: Tensor, embedding: Tensor, context: Tensor | None) -> Tensor:
         h = self.stem(x)
         skips = [h]
         for block in self.encoder:
-            h = block(h, embedding)
+            h = block(h, embedding, context)
             skips.append(h)
         for block in self.middle:
-            h = block(h, embedding)
+            h = block(h, embedding, context)
         for block in self.decoder:
-            h = block(torch.cat([h, skips.pop()], dim=1), embedding)
+            h = block(torch.cat([h, skips.pop()], dim=1), embedding, context)
         return self.head(F.silu(self.norm(h)))
 
 

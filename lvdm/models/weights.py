@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from lvdm.config import parse
 from lvdm.files import publish, read_json, write_json
-from lvdm.models.autoencoder import VideoAutoencoder
-from lvdm.models.config import AutoencoderConfig
+from lvdm.models.config import AutoencoderConfig, FrameAutoencoderConfig
+from lvdm.models.factory import Autoencoder, make_autoencoder
 
 
 def save_model(path: str | Path, state: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
@@ -52,9 +52,10 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], source: str | Path) ->
         raise ValueError(f"{source}: the weights do not fit the configuration beside them: {error}") from None
 
 
-def load_autoencoder(path: str | Path, device: torch.device | str = "cpu") -> VideoAutoencoder:
+def load_autoencoder(path: str | Path, device: torch.device | str = "cpu") -> Autoencoder:
     """The autoencoder saved at ``path``, on ``device``, in evaluation mode and without gradients."""
-    state, config = load_model(path)
-    autoencoder = VideoAutoencoder(parse(AutoencoderConfig, config, source=str(Path(path).with_suffix(".json"))))
+    state, record = load_model(path)
+    kind = FrameAutoencoderConfig if record.get("kind") == "frames" else AutoencoderConfig
+    autoencoder = make_autoencoder(parse(kind, record, source=str(Path(path).with_suffix(".json"))))
     fill(autoencoder, state, path)
     return autoencoder.eval().requires_grad_(False).to(device)
