@@ -1,52 +1,47 @@
-"""Names of the 3D autoencoder's tensors in a released checkpoint, and here.
+"""Names of the 3D autoencoder's tensors in a released checkpoint.
 
-Pure translation of names. A convolution with same padding registers its weight twice in the original
-(``X.conv.weight`` and its alias ``X.weight``), so two of its names can stand for one of ours.
+A convolution with same padding registers its weight twice there: ``X.conv.weight`` has the alias ``X.weight``.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection
+
+from lvdm.original.names import Names, Original, translate
+
+_PATHS = {
+    "encoder.stem": "encoder.conv_first",
+    "encoder.norm": "encoder.final_block.0",
+    "encoder.head": "encoder.final_block.2",
+    "decoder.head": "decoder.conv_out",
+    "to_moments": "quant_conv",
+    "from_latent": "post_quant_conv",
+}
+_WORDS = {
+    "encoder": "encoder",
+    "decoder": "decoder",
+    "levels": "conv_blocks",
+    "down": "down",
+    "up": "up.convt",
+    "block": "res",
+    "block1": "res1",
+    "block2": "res2",
+    "norm1": "norm1",
+    "norm2": "norm2",
+    "conv1": "conv1",
+    "conv2": "conv2",
+}
+_WITHOUT_ALIAS = ("norm", "norm1", "norm2", "up")
 
 
-def original_names(levels: int) -> dict[str, str]:
-    """Every name of the original 3D autoencoder, aliases included, to our name of the same tensor.
-
-    ``levels`` is the number of down- or upsampling levels: 3 for a reduction of 4x8x8.
-    """
-    names: dict[str, str] = {}
-    for ours, original in _convolutions(levels):
-        names[f"{original}.weight"] = names[f"{original}.conv.weight"] = f"{ours}.weight"
-        names[f"{original}.conv.bias"] = f"{ours}.bias"
-    for level in range(levels):
-        for part in ("weight", "bias"):
-            names[f"decoder.conv_blocks.{level}.up.convt.{part}"] = f"decoder.levels.{level}.up.{part}"
-    for ours, original in _norms(levels):
-        for part in ("weight", "bias"):
-            names[f"{original}.{part}"] = f"{ours}.{part}"
-    return names
+def _locate(name: str, names: Collection[str]) -> Original:
+    path, _, parameter = name.rpartition(".")
+    original = _PATHS.get(path) or translate(path, _WORDS)
+    if path.rpartition(".")[2] in _WITHOUT_ALIAS:
+        return Original((f"{original}.{parameter}",))
+    aliases = (f"{original}.weight",) if parameter == "weight" else ()
+    return Original((f"{original}.conv.{parameter}", *aliases))
 
 
-def _convolutions(levels: int) -> Iterator[tuple[str, str]]:
-    yield "encoder.stem", "encoder.conv_first"
-    yield "encoder.head", "encoder.final_block.2"
-    yield "decoder.head", "decoder.conv_out"
-    yield "to_moments", "quant_conv"
-    yield "from_latent", "post_quant_conv"
-    for level in range(levels):
-        yield f"encoder.levels.{level}.down", f"encoder.conv_blocks.{level}.down"
-    for ours, original in _residual_blocks(levels):
-        yield f"{ours}.conv1", f"{original}.conv1"
-        yield f"{ours}.conv2", f"{original}.conv2"
-
-
-def _norms(levels: int) -> Iterator[tuple[str, str]]:
-    yield "encoder.norm", "encoder.final_block.0"
-    for ours, original in _residual_blocks(levels):
-        yield f"{ours}.norm1", f"{original}.norm1"
-        yield f"{ours}.norm2", f"{original}.norm2"
-
-
-def _residual_blocks(levels: int) -> Iterator[tuple[str, str]]:
-    for level in range(levels):
-        yield f"encoder.levels.{level}.block", f"encoder.conv_blocks.{level}.res"
-        yield f"decoder.levels.{level}.block1", f"decoder.conv_blocks.{level}.res1"
-        yield f"decoder.levels.{level}.block2", f"decoder.conv_blocks.{level}.res2"
+_names = Names(_locate)
+expected = _names.expected
+from_original = _names.from_original
+to_original = _names.to_original

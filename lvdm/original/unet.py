@@ -1,14 +1,24 @@
-"""Parameter names of the UNet in released LVDM checkpoints.
+"""Names of the UNet's tensors in a released checkpoint.
 
-A pure translation: every parameter of ours is one of theirs. Attention projects by 1x1 convolutions there and by
-linear layers here, so those weights have one more axis, of size 1, in a checkpoint.
+Attention projects by convolutions of kernel size 1 there, over positions alone or over clips, and by linear layers
+here. A block is a sequence there: a residual block is its entry 0, attention follows, and what changes the size
+comes last.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection
 
-from torch import Tensor
+from lvdm.original.names import Names, Original, translate
 
+_BLOCK = re.compile(r"(encoder|middle|decoder)\.(\d+)\.(residual|attention|conv|upsample)(?:\.(.+))?")
+_PATHS = {
+    "time_embedding.0": "time_embed.0",
+    "time_embedding.2": "time_embed.2",
+    "level_embedding": "label_emb",
+    "stem": "input_blocks.0.0",
+    "norm": "out.0",
+    "head": "out.2",
+}
 _RESIDUAL = {
     "norm_in": "in_layers.0",
     "conv_in": "in_layers.2",
@@ -24,67 +34,73 @@ _ATTENTION = {
     "temporal.norm": "norm_t",
     "temporal.qkv": "qkv_t",
     "temporal.out": "proj_out_t",
-    "temporal.relative_key.table": "relative_position_k.embeddings_table",
-    "temporal.relative_value.table": "relative_position_v.embeddings_table",
+    "temporal.relative_key": "relative_position_k",
+    "temporal.relative_value": "relative_position_v",
 }
-_PLAIN = {"time_embedding": "time_embed", "stem": "input_blocks.0.0", "norm": "out.0", "head": "out.2"}
-_PROJECTION = re.compile(r"\.attention\.(spatial|temporal)\.(qkv|out)\.weight$")
-_BLOCK = re.compile(r"(encoder|middle|decoder)\.(\d+)\.(residual|attention|conv|upsample)\.(.+)")
+_TRANSFORMER = {
+    "norm": "norm",
+    "project_in": "proj_in",
+    "blocks": "transformer_blocks",
+    "norm_spatial": "norm1",
+    "spatial": "attn1",
+    "norm_temporal1": "norm4",
+    "temporal1": "attn1_tmp",
+    "norm_text": "norm2",
+    "text": "attn2",
+    "norm_temporal2": "norm5",
+    "temporal2": "attn2_tmp",
+    "query": "to_q",
+    "key": "to_k",
+    "value": "to_v",
+    "out": "to_out.0",
+    "relative_key": "relative_position_k",
+    "relative_value": "relative_position_v",
+    "norm_feed_forward": "norm3",
+    "feed_forward": "ff",
+    "widen": "net.0.proj",
+    "narrow": "net.2",
+    "project_out": "proj_out",
+}
+_PARAMETERS = {"weight": "weight", "bias": "bias", "table": "embeddings_table"}
+# Trailing axes of the weights of convolutions that are linear layers here.
+_UNIT_AXES = {
+    "spatial.qkv": 1,
+    "spatial.out": 1,
+    "temporal.qkv": 1,
+    "temporal.out": 1,
+    "project_in": 3,
+    "project_out": 3,
+}
 
 
-def original_names(names: Iterable[str]) -> dict[str, str]:
-    """Original name of each parameter in ``names``, which are those of a whole :class:`~lvdm.models.unet.UNet`.
-
-    Raises ``KeyError`` for a name that is none of the UNet's.
-    """
-    names = list(names)
-    with_attention = {name.split(".attention.")[0] for name in names if ".attention." in name}
-    return {name: _original_name(name, with_attention) for name in names}
-
-
-def from_original(state: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
-    """Parameters under our ``names`` and in our shapes from an original state dictionary.
-
-    Raises ``KeyError`` that lists the names which ``state`` lacks.
-    """
-    originals = original_names(names)
-    missing = [original for original in originals.values() if original not in state]
-    if missing:
-        raise KeyError(f"the checkpoint lacks {', '.join(missing)}; it belongs to another UNet configuration")
-    return {
-        name: state[original].squeeze(-1) if _PROJECTION.search(name) else state[original]
-        for name, original in originals.items()
-    }
-
-
-def to_original(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state dictionary of a :class:`~lvdm.models.unet.UNet` under the original names and in their shapes."""
-    return {
-        original: state[name].unsqueeze(-1) if _PROJECTION.search(name) else state[name]
-        for name, original in original_names(state).items()
-    }
-
-
-def _original_name(name: str, with_attention: set[str]) -> str:
-    match = _BLOCK.fullmatch(name)
+def _locate(name: str, names: Collection[str]) -> Original:
+    path, _, parameter = name.rpartition(".")
+    match = _BLOCK.fullmatch(path)
     if match is None:
-        part, _, rest = name.partition(".")
-        return f"{_PLAIN[part]}.{rest}"
-    part, index, kind, rest = match.groups()
-    # Theirs are sequences: a residual block is entry 0, attention 1, and what changes the size comes last.
-    if part == "middle":
-        entry = "middle_block.{}".format(
-            {("0", "residual"): 0, ("0", "attention"): 1, ("1", "residual"): 2}[index, kind]
-        )
-    elif part == "encoder":
-        entry = f"input_blocks.{int(index) + 1}.{int(kind == 'attention')}"
-    else:
-        last = 2 if f"decoder.{index}" in with_attention else 1
-        entry = f"output_blocks.{index}.{ {'residual': 0, 'attention': 1, 'upsample': last}[kind] }"
+        return Original((f"{_PATHS[path]}.{parameter}",))
+    part, index, kind, layer = match.groups()
+    entry = _entry(part, int(index), kind, names)
+    parameter = _PARAMETERS[parameter]
     if kind == "residual":
-        layer, parameter = rest.split(".")
-        return f"{entry}.{_RESIDUAL[layer]}.{parameter}"
+        return Original((f"{entry}.{_RESIDUAL[layer]}.{parameter}",))
     if kind == "attention":
-        layer = rest if rest in _ATTENTION else rest.rpartition(".")[0]
-        return entry + "." + _ATTENTION[layer] + rest[len(layer) :]
-    return f"{entry}.{'op' if kind == 'conv' else 'conv'}.{rest}"
+        original = _ATTENTION.get(layer) or translate(layer, _TRANSFORMER)
+        return Original((f"{entry}.{original}.{parameter}",), _UNIT_AXES.get(layer, 0) if parameter == "weight" else 0)
+    return Original((f"{entry}.{'op' if kind == 'conv' else 'conv'}.{parameter}",))
+
+
+def _entry(part: str, index: int, kind: str, names: Collection[str]) -> str:
+    """The module that the ``kind`` of layers of our block ``index`` is in the original."""
+    if part == "middle":
+        return f"middle_block.{2 * index + (kind == 'attention')}"
+    if part == "encoder":
+        # Our stem is entry 0 of theirs.
+        return f"input_blocks.{index + 1}.{int(kind == 'attention')}"
+    attention = any(f"decoder.{index}.attention.{norm}.weight" in names for norm in ("norm", "spatial.norm"))
+    return f"output_blocks.{index}.{ {'residual': 0, 'attention': 1, 'upsample': 1 + attention}[kind] }"
+
+
+_names = Names(_locate)
+expected = _names.expected
+from_original = _names.from_original
+to_original = _names.to_original

@@ -1,63 +1,70 @@
-"""The 3D autoencoder computes what the original computes (numbers made with the original modules)."""
-
-import json
-from pathlib import Path
+"""The autoencoders compute what the originals compute (numbers made with the original modules)."""
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from lvdm.models.autoencoder import VideoAutoencoder
-from lvdm.models.config import AutoencoderConfig
-from lvdm.original.autoencoder import original_names
+from lvdm.models.config import AutoencoderConfig, FrameAutoencoderConfig
+from lvdm.models.frame_autoencoder import FrameAutoencoder
+from lvdm.original import autoencoder as video_names
+from lvdm.original import frame_autoencoder as frame_names
 
-FOLDER = Path(__file__).parent
-LEVELS = 3
-
-
-@pytest.fixture(scope="module")
-def shapes() -> dict[str, list[int]]:
-    return json.loads((FOLDER / "state_dict_shapes.json").read_text())["autoencoder_3d"]
-
-
-@pytest.fixture(scope="module")
-def golden() -> dict[str, torch.Tensor]:
-    return load_file(FOLDER / "golden.safetensors")
+TINY_FRAMES = FrameAutoencoderConfig(hidden_channels=32, channel_mult=(1, 2), residual_blocks=1)
+SAME_NAMES = [
+    ("autoencoder_3d", video_names, lambda: VideoAutoencoder(AutoencoderConfig())),
+    ("autoencoder_2d_tiny", frame_names, lambda: FrameAutoencoder(TINY_FRAMES)),
+]
 
 
 @pytest.fixture(scope="module")
-def autoencoder(shapes) -> VideoAutoencoder:
-    """Filled as the reference was: 0.05 * randn in the sorted order of the original names, aliases skipped."""
-    generator = torch.Generator().manual_seed(1)
-    names = original_names(LEVELS)
-    state: dict[str, torch.Tensor] = {}
-    for original in sorted(shapes):
-        if names[original] not in state:
-            state[names[original]] = 0.05 * torch.randn(shapes[original], generator=generator)
-    model = VideoAutoencoder(AutoencoderConfig()).eval()
-    model.load_state_dict(state)
-    return model
+def video(original) -> VideoAutoencoder:
+    network = VideoAutoencoder(AutoencoderConfig()).eval()
+    network.load_state_dict(video_names.from_original(original("autoencoder_3d", 1), network))
+    return network
 
 
-def relative_error(actual: torch.Tensor, expected: torch.Tensor) -> float:
-    return ((actual - expected).norm() / expected.norm()).item()
+@pytest.fixture(scope="module")
+def frames(original) -> FrameAutoencoder:
+    network = FrameAutoencoder(TINY_FRAMES).eval()
+    network.load_state_dict(frame_names.from_original(original("autoencoder_2d_tiny", 5), network))
+    return network
 
 
-def test_every_name_of_the_original_has_a_tensor_of_its_shape_here(shapes):
-    names = original_names(LEVELS)
-    ours = {name: list(tensor.shape) for name, tensor in VideoAutoencoder(AutoencoderConfig()).state_dict().items()}
-    assert names.keys() == shapes.keys()
-    assert set(names.values()) == ours.keys()
-    assert {original: ours[name] for original, name in names.items()} == shapes
+@pytest.mark.parametrize(("model", "names", "make"), SAME_NAMES, ids=["video", "frames"])
+def test_names_and_shapes_are_the_originals(shapes, model, names, make):
+    with torch.device("meta"):
+        network = make()
+    assert names.expected(network) == shapes[model]
+
+
+@pytest.mark.parametrize(("model", "names", "make"), SAME_NAMES, ids=["video", "frames"])
+def test_export_gives_back_what_was_imported(original, model, names, make):
+    state = original(model, 0)
+    exported = names.to_original(names.from_original(state, make()))
+    assert exported.keys() == state.keys()
+    assert all(torch.equal(exported[name], tensor) for name, tensor in state.items())
 
 
 @torch.no_grad()
-def test_encode(autoencoder, golden):
-    posterior = autoencoder.encode(golden["ae_video"])
+def test_video_encode(video, golden, relative_error):
+    posterior = video.encode(golden["ae_video"])
     moments = torch.cat([posterior.mean, posterior.logvar], dim=1)
     assert relative_error(moments, golden["ae_moments"]) < 1e-5
 
 
 @torch.no_grad()
-def test_decode(autoencoder, golden):
-    assert relative_error(autoencoder.decode(golden["ae_latent"]), golden["ae_reconstruction"]) < 1e-5
+def test_video_decode(video, golden, relative_error):
+    assert relative_error(video.decode(golden["ae_latent"]), golden["ae_reconstruction"]) < 1e-5
+
+
+@torch.no_grad()
+def test_frames_encode(frames, golden, relative_error):
+    posterior = frames.encode(golden["ae2d_image"][None].transpose(1, 2))
+    moments = torch.cat([posterior.mean, posterior.logvar], dim=1)[0].transpose(0, 1)
+    assert relative_error(moments, golden["ae2d_moments"]) < 1e-5
+
+
+@torch.no_grad()
+def test_frames_decode(frames, golden, relative_error):
+    decoded = frames.decode(golden["ae2d_latent"][None].transpose(1, 2))[0].transpose(0, 1)
+    assert relative_error(decoded, golden["ae2d_reconstruction"]) < 1e-5

@@ -1,77 +1,94 @@
-"""The UNet computes what the original computes (numbers made with the original modules)."""
+"""The UNets compute what the originals compute (numbers made with the original modules)."""
 
-import json
-from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from lvdm.models.config import UNetConfig
 from lvdm.models.unet import UNet
-from lvdm.original.unet import from_original, original_names, to_original
+from lvdm.original import unet as names
 
-FOLDER = Path(__file__).parent
-TINY = UNetConfig(
-    model_channels=32,
-    channel_mult=(1, 2),
-    residual_blocks=1,
-    attention_downsampling=(1, 2),
-    heads=4,
-    temporal_length=4,
-)
-
-
-@pytest.fixture(scope="module")
-def shapes() -> dict[str, dict[str, list[int]]]:
-    return json.loads((FOLDER / "state_dict_shapes.json").read_text())
-
-
-@pytest.fixture(scope="module")
-def golden() -> dict[str, torch.Tensor]:
-    return load_file(FOLDER / "golden.safetensors")
+# The published configurations: short videos; prediction and interpolation; text.
+PUBLISHED = {
+    "unet_short": UNetConfig(),
+    "unet_pred": UNetConfig(noise_levels=251),
+    "unet_text2video": UNetConfig(
+        model_channels=320,
+        channel_mult=(1, 2, 4, 4),
+        residual_blocks=2,
+        attention_downsampling=(4, 2, 1),
+        heads=8,
+        temporal_length=16,
+        scale_shift_norm=False,
+        context_channels=768,
+    ),
+}
 
 
 @pytest.fixture(scope="module")
-def original(shapes) -> dict[str, torch.Tensor]:
-    """The original's state, filled as the reference was: 0.05 * randn in the sorted order of the names."""
-    generator = torch.Generator().manual_seed(2)
-    tiny = shapes["unet_tiny"]
-    return {name: 0.05 * torch.randn(tiny[name], generator=generator) for name in sorted(tiny)}
+def tiny(tiny_unet) -> dict[str, SimpleNamespace]:
+    """Configuration and seed of each small model that there are golden numbers of."""
+    text = {"temporal_length": 16, "scale_shift_norm": False, "context_channels": 24}
+    return {
+        "unet_tiny": SimpleNamespace(config=tiny_unet, seed=2),
+        "unet_pred_tiny": SimpleNamespace(config=tiny_unet.replace(noise_levels=251), seed=3),
+        "unet_text_tiny": SimpleNamespace(config=tiny_unet.replace(**text), seed=4),
+    }
 
 
 @pytest.fixture(scope="module")
-def unet(original) -> UNet:
-    model = UNet(TINY).eval()
-    model.load_state_dict(from_original(original, model.state_dict()))
-    return model
+def network(tiny, original):
+    def load(model: str) -> UNet:
+        unet = UNet(tiny[model].config).eval()
+        unet.load_state_dict(names.from_original(original(model, tiny[model].seed), unet))
+        return unet
+
+    return load
 
 
 @torch.no_grad()
-def test_prediction(unet, golden):
-    output = unet(golden["unet_x"], golden["unet_t"])
-    assert (output - golden["unet_out"]).norm() / golden["unet_out"].norm() < 1e-5
+def test_prediction(network, golden, relative_error):
+    output = network("unet_tiny")(golden["unet_x"], golden["unet_t"])
+    assert relative_error(output, golden["unet_out"]) < 1e-5
 
 
-def test_export_gives_back_what_was_imported(unet, original):
-    exported = to_original(unet.state_dict())
-    assert exported.keys() == original.keys()
-    assert all(torch.equal(exported[name], original[name]) for name in original)
+@torch.no_grad()
+def test_prediction_with_given_frames(network, golden, relative_error):
+    latents, mask = golden["pred_x"].split([4, 1], dim=1)
+    output = network("unet_pred_tiny")(latents, golden["pred_t"], mask=mask, noise_level=golden["pred_noise_level"])
+    assert relative_error(output, golden["pred_out"]) < 1e-5
 
 
-def test_defaults_are_the_released_short_model(shapes):
+@torch.no_grad()
+def test_prediction_with_text(network, golden, relative_error):
+    output = network("unet_text_tiny")(golden["text_x"], golden["text_t"], context=golden["text_context"])
+    assert relative_error(output, golden["text_out"]) < 1e-5
+
+
+@pytest.mark.parametrize("model", ["unet_tiny", "unet_pred_tiny", "unet_text_tiny"])
+def test_export_gives_back_what_was_imported(network, tiny, original, model):
+    state = original(model, tiny[model].seed)
+    exported = names.to_original(network(model).state_dict())
+    assert exported.keys() == state.keys()
+    assert all(torch.equal(exported[name], tensor) for name, tensor in state.items())
+
+
+@pytest.mark.parametrize("model", PUBLISHED)
+def test_names_and_shapes_of_the_published_configurations(shapes, model):
     with torch.device("meta"):
-        state = UNet(UNetConfig()).state_dict()
-    assert {name: list(value.shape) for name, value in to_original(state).items()} == shapes["unet_short"]
+        network = UNet(PUBLISHED[model])
+    assert names.expected(network) == shapes[model]
 
 
-def test_another_configuration_is_refused_with_the_missing_names(original):
+def test_another_configuration_is_refused_with_the_missing_names(tiny_unet, original):
     with torch.device("meta"):
-        names = UNet(TINY.replace(residual_blocks=2)).state_dict()
+        network = UNet(tiny_unet.replace(residual_blocks=2))
     with pytest.raises(KeyError, match=r"lacks .*input_blocks\.2\.0\.in_layers"):
-        from_original(original, names)
+        names.from_original(original("unet_tiny", 0), network)
 
 
-def test_unknown_parameters_have_no_original_name():
+@pytest.mark.parametrize("name", ["encoder.0.residual.conv_middle.weight", "encoder.0.attention.mixer.weight", "a.b"])
+def test_unknown_tensors_have_no_original_name(name):
     with pytest.raises(KeyError):
-        original_names(["encoder.0.residual.conv_middle.weight"])
+        names.to_original({name: torch.zeros(1)})

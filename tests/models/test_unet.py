@@ -5,17 +5,7 @@ import torch
 from einops import rearrange
 
 from lvdm.models.attention import SpaceTimeAttention, TemporalAttention
-from lvdm.models.config import UNetConfig
 from lvdm.models.unet import Convolution, UNet, sinusoidal_embedding
-
-SMALL = UNetConfig(
-    model_channels=32,
-    channel_mult=(1, 2),
-    residual_blocks=1,
-    attention_downsampling=(1, 2),
-    heads=2,
-    temporal_length=3,
-)
 
 
 def randomised(module: torch.nn.Module) -> torch.nn.Module:
@@ -40,8 +30,8 @@ def randomised(module: torch.nn.Module) -> torch.nn.Module:
     ids=str,
 )
 @torch.no_grad()
-def test_every_configuration_keeps_the_shape_of_the_latent(change):
-    config = SMALL.replace(**change)
+def test_every_configuration_keeps_the_shape_of_the_latent(tiny_unet, change):
+    config = tiny_unet.replace(**change)
     network = randomised(UNet(config))
     x = torch.randn(2, config.in_channels, 3, 8, 12, generator=torch.Generator().manual_seed(1))
     output = network(x, torch.tensor([0, 999]))
@@ -49,24 +39,24 @@ def test_every_configuration_keeps_the_shape_of_the_latent(change):
     assert output.isfinite().all()
 
 
-def test_an_untrained_network_predicts_zero():
+def test_an_untrained_network_predicts_zero(tiny_unet):
     x = torch.randn(1, 4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    assert UNet(SMALL)(x, torch.tensor([500])).abs().max() == 0
+    assert UNet(tiny_unet)(x, torch.tensor([500])).abs().max() == 0
 
 
-def test_latents_that_cannot_be_halved_are_refused():
+def test_latents_that_cannot_be_halved_are_refused(tiny_unet):
     with pytest.raises(ValueError, match=r"7x8.*data\.resolution"):
-        UNet(SMALL)(torch.zeros(1, 4, 3, 7, 8), torch.tensor([0]))
+        UNet(tiny_unet)(torch.zeros(1, 4, 3, 7, 8), torch.tensor([0]))
 
 
-def test_heads_must_share_the_channels():
+def test_heads_must_share_the_channels(tiny_unet):
     with pytest.raises(ValueError, match=r"32 channels.*3 heads.*model\.heads"):
-        UNet(SMALL.replace(heads=3))
+        UNet(tiny_unet.replace(heads=3))
 
 
 @torch.no_grad()
-def test_clips_of_a_batch_do_not_see_each_other():
-    network = randomised(UNet(SMALL))
+def test_clips_of_a_batch_do_not_see_each_other(tiny_unet):
+    network = randomised(UNet(tiny_unet))
     x = torch.randn(3, 4, 3, 8, 8, generator=torch.Generator().manual_seed(1))
     t = torch.tensor([10, 500, 900])
     alone = torch.cat([network(x[n : n + 1], t[n : n + 1]) for n in range(3)])
@@ -74,9 +64,9 @@ def test_clips_of_a_batch_do_not_see_each_other():
 
 
 @torch.no_grad()
-def test_frames_meet_only_where_they_should():
+def test_frames_meet_only_where_they_should(tiny_unet):
     """Without attention a change in one frame reaches others through the norms alone; the level changes all."""
-    network = randomised(UNet(SMALL))
+    network = randomised(UNet(tiny_unet))
     x = torch.randn(1, 4, 3, 8, 8, generator=torch.Generator().manual_seed(1))
     changed = x.clone()
     changed[:, :, 0] += 1
@@ -86,18 +76,20 @@ def test_frames_meet_only_where_they_should():
 
 
 @torch.no_grad()
-def test_one_embedding_a_frame_is_one_embedding_a_clip_where_they_agree():
-    network = randomised(UNet(SMALL))
+def test_one_level_a_frame_is_one_level_a_clip_where_they_agree(tiny_unet):
+    network = randomised(UNet(tiny_unet))
     x = torch.randn(2, 4, 3, 8, 8, generator=torch.Generator().manual_seed(1))
-    embedding = torch.randn(2, 1, 128, generator=torch.Generator().manual_seed(2))
-    torch.testing.assert_close(network.predict(x, embedding), network.predict(x, embedding.expand(2, 3, 128)))
-    different = embedding + torch.tensor([0.0, 0.0, 1.0])[None, :, None]
-    assert (network.predict(x, embedding) - network.predict(x, different)).abs().max() > 1e-4
+    levels = torch.tensor([10, 900])
+    torch.testing.assert_close(network(x, levels), network(x, levels[:, None].expand(2, 3)))
+    different = torch.tensor([[10, 10, 500], [900, 900, 900]])
+    changed = (network(x, levels) - network(x, different)).abs().amax(dim=(1, 2, 3, 4))
+    assert changed[0] > 1e-4
+    assert changed[1] < 1e-5
 
 
-def test_checkpointing_changes_neither_output_nor_gradient():
-    plain = randomised(UNet(SMALL))
-    saving = UNet(SMALL.replace(checkpointing=True))
+def test_checkpointing_changes_neither_output_nor_gradient(tiny_unet):
+    plain = randomised(UNet(tiny_unet))
+    saving = UNet(tiny_unet.replace(checkpointing=True))
     saving.load_state_dict(plain.state_dict())
     x = torch.randn(2, 4, 3, 8, 8, generator=torch.Generator().manual_seed(1))
     results = []
