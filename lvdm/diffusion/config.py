@@ -56,8 +56,12 @@ class FrameConditionConfig(Config):
 class SamplerConfig(Config):
     """One way to turn noise into latents."""
 
-    method: Literal["ddpm", "ddim", "dpm-solver++"] = "ddim"
-    steps: int = Field(50, ge=1, description="Evaluations of the denoiser.")
+    method: Literal["ddpm", "ddim", "dpm-solver++", "euler", "heun"] = "ddim"
+    steps: int = Field(
+        50,
+        ge=1,
+        description="Noise levels visited. Each costs one evaluation of the denoiser; Heun's all but the last, two.",
+    )
     eta: float = Field(0.0, ge=0, le=1, description="DDIM only: 0 is deterministic, 1 as noisy as DDPM.")
 
     @model_validator(mode="after")

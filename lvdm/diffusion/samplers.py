@@ -1,21 +1,25 @@
 """Samplers: pure functions from noise to latents over one denoiser interface.
 
-Each walks down ``times``: noise levels, descending, from one of the two grids at the end of this file. Randomness
-comes from outside: ``noise(i)`` returns the draw of step ``i``, shaped like ``x``, so that the caller decides what a
-video's noise depends on.
+Each walks down ``times``: noise levels, descending, from one of the grids in :mod:`lvdm.diffusion.grids`. DDIM and
+DPM-Solver++ end at level 0, as LVDM does; DDPM, Euler and Heun at the clean latent, which level 0 nearly is. All of
+them can start at a level without signal, where ``alpha`` is 0. Randomness comes from outside: ``noise(i)`` returns the
+draw of step ``i``, shaped like ``x``, so that the caller decides what a video's noise depends on.
 """
 
 import math
 from collections.abc import Callable, Sequence
 
-import torch
 from torch import Tensor
 
 from lvdm.diffusion.config import SamplerConfig
 from lvdm.diffusion.denoiser import Denoise
+from lvdm.diffusion.grids import even_times, log_snr_times
 from lvdm.diffusion.schedule import Schedule
 
 Noise = Callable[[int], Tensor]
+
+CLEAN = (1.0, 0.0)
+"""``alpha`` and ``sigma`` of the clean latent, below all levels."""
 
 
 def ddpm(denoise: Denoise, x: Tensor, times: Sequence[int], schedule: Schedule, noise: Noise) -> Tensor:
@@ -51,7 +55,8 @@ def ddim(
         now, after = schedule.alphas_cumprod[t].item(), schedule.alphas_cumprod[following].item()
         variance = eta**2 * (1 - after) / (1 - now) * (1 - now / after)
         x0, eps = denoise(x, t)
-        x = math.sqrt(after) * x0 + math.sqrt(1 - after - variance) * eps
+        # Not below 0: with eta 1 and nearly nothing kept, rounding may say so.
+        x = math.sqrt(after) * x0 + math.sqrt(max(1 - after - variance, 0.0)) * eps
         if variance > 0:
             x = x + math.sqrt(variance) * noise(index)
     return x
@@ -67,7 +72,9 @@ def dpm_solver_2m(denoise: Denoise, x: Tensor, times: Sequence[int], schedule: S
     for t, following in _steps(times):
         alpha, sigma = schedule.level(t)
         alpha_after, sigma_after = schedule.level(following)
-        width = math.log(alpha_after / sigma_after) - math.log(alpha / sigma)
+        # Without signal lambda is minus infinity: the step of order 1 is still defined, and the guess from there says
+        # nothing about the slope that the next step extrapolates (its weight is 0).
+        width = math.log(alpha_after / sigma_after) - math.log(alpha / sigma) if alpha > 0 else math.inf
         x0 = denoise(x, t).x0
         extrapolated = x0
         if previous is not None:
@@ -78,54 +85,55 @@ def dpm_solver_2m(denoise: Denoise, x: Tensor, times: Sequence[int], schedule: S
     return x
 
 
+def euler(denoise: Denoise, x: Tensor, times: Sequence[int], schedule: Schedule) -> Tensor:
+    """Euler's method in the variance-exploding coordinates ``x / alpha`` over ``sigma / alpha`` (Karras et al. 2022).
+
+    In them its step is the one of DDIM with ``eta`` 0; it is DDIM that ends at the clean latent instead of level 0.
+    ``x (B, ...)`` is noise at ``times[0]``; returns the latents.
+    """
+    for t, following in zip(times, [*times[1:], None], strict=True):
+        alpha_after, sigma_after = schedule.level(following) if following is not None else CLEAN
+        x0, eps = denoise(x, t)
+        x = alpha_after * x0 + sigma_after * eps
+    return x
+
+
+def heun(denoise: Denoise, x: Tensor, times: Sequence[int], schedule: Schedule) -> Tensor:
+    """Heun's method in the same coordinates as :func:`euler` (Karras et al. 2022, algorithm 1): order 2, deterministic.
+
+    Each step evaluates ``denoise`` again where Euler's step ends, and takes the mean of both slopes. Steps from a level
+    without signal, where the coordinates are infinite, and to the clean latent, where the slope is undefined, are
+    Euler's. ``x (B, ...)`` is noise at ``times[0]``; returns the latents.
+    """
+    for t, following in zip(times, [*times[1:], None], strict=True):
+        alpha, sigma = schedule.level(t)
+        alpha_after, sigma_after = schedule.level(following) if following is not None else CLEAN
+        x0, eps = denoise(x, t)
+        x = alpha_after * x0 + sigma_after * eps
+        if following is not None and alpha > 0:
+            # Half a step of the difference of the slopes, in terms of clean latents: where sigma / alpha is large, the
+            # difference of the slopes themselves would be lost in rounding.
+            ratio = sigma / alpha * alpha_after / sigma_after
+            x = x + alpha_after * (ratio - 1) / 2 * (denoise(x, following).x0 - x0)
+    return x
+
+
 def sample(config: SamplerConfig, denoise: Denoise, x: Tensor, schedule: Schedule, noise: Noise) -> Tensor:
     """The sampler of a configuration on the grid of levels that suits it. ``x (B, ...)`` is standard normal noise."""
     match config.method:
         case "ddpm":
-            return ddpm(denoise, x, uniform_times(schedule.steps, config.steps), schedule, noise)
+            return ddpm(denoise, x, even_times(schedule, config.steps), schedule, noise)
         case "ddim":
-            return ddim(denoise, x, uniform_times(schedule.steps, config.steps), schedule, noise, config.eta)
+            return ddim(denoise, x, even_times(schedule, config.steps), schedule, noise, config.eta)
         case "dpm-solver++":
             return dpm_solver_2m(denoise, x, log_snr_times(schedule, config.steps), schedule)
+        case "euler":
+            return euler(denoise, x, log_snr_times(schedule, config.steps), schedule)
+        case "heun":
+            return heun(denoise, x, log_snr_times(schedule, config.steps), schedule)
 
 
 def _steps(times: Sequence[int]) -> list[tuple[int, int]]:
     """Pairs of a level and the one after it; the last goes to level 0."""
     pairs = list(zip(times, [*times[1:], 0], strict=True))
     return [(t, following) for t, following in pairs if t > following]
-
-
-def uniform_times(levels: int, steps: int) -> list[int]:
-    """``steps`` noise levels out of ``levels``, equally spaced, from noisy to clean.
-
-    Offset by one as in LVDM (1, 21, 41, ... for 50 of 1000), so that the step to level 0 is still a step; with as
-    many steps as levels it is every level down to 0. Raises ``ValueError`` for more steps than levels.
-    """
-    if steps > levels:
-        raise ValueError(
-            f"a sampler of {steps} steps needs a schedule of as many; it has {levels}: lower sampler.steps"
-        )
-    if steps == levels:
-        return list(reversed(range(levels)))
-    return [index * levels // steps + 1 for index in reversed(range(steps))]
-
-
-def log_snr_times(schedule: Schedule, steps: int) -> list[int]:
-    """``steps`` noise levels, equally spaced in ``log(alpha / sigma)`` from the last level down to above level 0.
-
-    The grid of Lu et al. 2022a (section 4.3), as far as whole levels allow. At 20 steps a DPM-Solver++(2M) on Gaussian
-    data errs by 1 percent on it and by 11 percent on :func:`uniform_times`, whose last steps are too long.
-    Raises ``ValueError`` for more steps than levels.
-    """
-    levels = schedule.steps
-    if steps >= levels:
-        return uniform_times(levels, steps)
-    half_log_snr = 0.5 * (torch.log(schedule.alphas_cumprod) - torch.log1p(-schedule.alphas_cumprod))
-    wanted = torch.linspace(half_log_snr[0], half_log_snr[-1], steps + 1, dtype=torch.float64)[1:]
-    nearest = (half_log_snr - wanted[:, None]).abs().argmin(dim=1).tolist()
-    times, previous = [], 0
-    for index, level in enumerate(nearest):
-        # Levels differ, and leave room for those that follow: few are near level 0, where the grid asks for many.
-        previous = min(max(level, previous + 1), levels - steps + index)
-        times.append(previous)
-    return times[::-1]

@@ -26,6 +26,11 @@ class Schedule:
         """Number of noise levels."""
         return len(self.betas)
 
+    @property
+    def zero_terminal_snr(self) -> bool:
+        """Whether nothing of the latent is left at the last level."""
+        return self.alphas_cumprod[-1].item() == 0
+
     def rates(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         """``alpha`` and ``sigma``, shaped to multiply ``like`` and in its precision.
 
@@ -47,6 +52,8 @@ def make_schedule(config: ScheduleConfig) -> Schedule:
 
     ``linear``: betas whose square roots are equally spaced, as in LVDM (from latent diffusion, Rombach et al. 2022).
     ``cosine``: Nichol and Dhariwal 2021, equation 17, with offset 0.008 and betas of at most 0.999.
+    ``zero_terminal_snr`` shifts and scales ``alpha`` so that it is 0 at the last level and as before at the first
+    (Lin et al. 2023, algorithm 1).
     """
     if config.kind == "linear":
         start, end = math.sqrt(config.beta_start), math.sqrt(config.beta_end)
@@ -55,4 +62,9 @@ def make_schedule(config: ScheduleConfig) -> Schedule:
         time = torch.arange(config.steps + 1, dtype=torch.float64) / config.steps
         kept = torch.cos((time + 0.008) / 1.008 * math.pi / 2) ** 2
         betas = (1 - kept[1:] / kept[:-1]).clamp(max=0.999)
-    return Schedule(betas=betas, alphas_cumprod=torch.cumprod(1 - betas, dim=0))
+    alphas_cumprod = torch.cumprod(1 - betas, dim=0)
+    if config.zero_terminal_snr:
+        alpha = alphas_cumprod.sqrt()
+        alphas_cumprod = ((alpha - alpha[-1]) * (alpha[0] / (alpha[0] - alpha[-1]))).square()
+        betas = 1 - alphas_cumprod / torch.cat([torch.ones_like(betas[:1]), alphas_cumprod[:-1]])
+    return Schedule(betas=betas, alphas_cumprod=alphas_cumprod)

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from lvdm.diffusion.config import SamplerConfig, ScheduleConfig
+from lvdm.diffusion.grids import log_snr_times, uniform_times
 from lvdm.diffusion.objective import Prediction
-from lvdm.diffusion.samplers import ddim, ddpm, dpm_solver_2m, log_snr_times, sample, uniform_times
+from lvdm.diffusion.samplers import ddim, ddpm, dpm_solver_2m, sample
 from lvdm.diffusion.schedule import Schedule, make_schedule
 
 MEAN, DEVIATION = 0.3, 0.5

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lvdm.diffusion.config import ScheduleConfig
-from lvdm.diffusion.samplers import log_snr_times, uniform_times
+from lvdm.diffusion.grids import log_snr_times, uniform_times
 from lvdm.diffusion.schedule import make_schedule
 
 
