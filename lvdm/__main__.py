@@ -38,6 +38,8 @@ STAGES = (
     "score",
     "table",
     "report",
+    "import-original",
+    "export-original",
 )
 
 
@@ -174,7 +176,7 @@ def _summary(stage: str) -> str:
 
 
 def _schema() -> int:
-    from lvdm.stages.config import PipelineConfig
+    from lvdm.stages.pipeline import PipelineConfig
 
     sys.stdout.write(json.dumps(PipelineConfig.model_json_schema(), indent=2) + "\n")
     return 0

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from lvdm.config import ConfigError, load, merge, parse, read_mapping
-from lvdm.stages.config import PipelineConfig, TrainAutoencoderConfig, for_dataset, stage_config
+from lvdm.stages.config import TrainAutoencoderConfig
+from lvdm.stages.pipeline import PipelineConfig, for_dataset, stage_config
 
 ROOT = Path(__file__).parents[1]
 DATASETS = {"one": {"videos": "data/one/*.mp4"}, "two": {"frames": "data/two"}}

@@ -44,6 +44,7 @@ TORCH_FREE = {
     "progress.py",
     "provenance.py",
     "reporting",
+    "stages/pipeline.py",
     "data/catalog.py",
     "data/manifest.py",
     "data/video.py",

@@ -62,13 +62,14 @@ class ClipDataset(Dataset[torch.Tensor]):
 class LatentDataset(Dataset[torch.Tensor]):
     """Every window of the given latent caches. An item holds its posterior's moments.
 
-    An item is float32 ``(2, C, T/4, H/8, W/8)``: mean and log-variance. Caches without windows are
-    fine, as long as one has some. Raises ``ValueError`` when none has, when a cache does not agree with
-    its ``.json``, or when the shapes of two caches differ.
+    An item is float32 ``(2, C, T/4, H/8, W/8)``: mean and log-variance, of every ``stride``-th latent frame of
+    a window. Caches without windows are fine, as long as one has some. Raises ``ValueError`` when none has, when a
+    cache does not agree with its ``.json``, or when the shapes of two caches differ.
     """
 
-    def __init__(self, latents: Sequence[str | Path]):
+    def __init__(self, latents: Sequence[str | Path], stride: int = 1):
         self.paths = [Path(path) for path in latents]
+        self.stride = stride
         self._open()
         if not len(self):
             raise ValueError(
@@ -89,13 +90,13 @@ class LatentDataset(Dataset[torch.Tensor]):
             raise IndexError(index)
         number = int(np.searchsorted(self._ends, index, side="right"))
         row = index - int(self._ends[number])  # counted from the end of its cache
-        return torch.from_numpy(self._caches[number][row].astype(np.float32))
+        return torch.from_numpy(self._caches[number][row][:, :, :: self.stride].astype(np.float32))
 
-    def __getstate__(self) -> list[Path]:
-        return self.paths
+    def __getstate__(self) -> tuple[list[Path], int]:
+        return self.paths, self.stride
 
-    def __setstate__(self, paths: list[Path]) -> None:
-        self.paths = paths
+    def __setstate__(self, state: tuple[list[Path], int]) -> None:
+        self.paths, self.stride = state
         self._open()
 
     def _open(self) -> None:

@@ -1,39 +1,53 @@
-"""The configuration of each stage, and of the whole pipeline.
+"""The configuration of each stage: what its results depend on besides its inputs.
 
-``PipelineConfig`` is what a user writes (config/config.yaml); ``stage_config`` cuts out of it the part
-that one stage of one data set depends on. A stage sees nothing else, so a change elsewhere cannot
-make it stale.
+``lvdm.stages.pipeline`` cuts these out of what a user writes.
 """
 
-from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
-from lvdm.config import ComputeConfig, Config, ConfigError, merge, parse
-from lvdm.data.config import ClipConfig, CropConfig, SplitConfig
-from lvdm.diffusion.config import ObjectiveConfig, SamplerConfig, ScheduleConfig
+from lvdm.config import ComputeConfig, Config
+from lvdm.data.config import ClipConfig, CropConfig
+from lvdm.diffusion.config import (
+    FrameConditionConfig,
+    ObjectiveConfig,
+    SamplerConfig,
+    ScheduleConfig,
+    Task,
+    check_objective,
+)
 from lvdm.evaluation.config import DetectorConfig, ProtocolConfig
-from lvdm.models.config import AutoencoderConfig, DiscriminatorConfig, UNetConfig
+from lvdm.models.config import AnyAutoencoderConfig, AutoencoderConfig, DiscriminatorConfig, UNetConfig
 from lvdm.reporting.config import DatasetFiles, ReportConfig
-from lvdm.training.config import AutoencoderLossConfig, AutoencoderTrainingConfig, DiffusionTrainingConfig
+from lvdm.training.config import (
+    AutoencoderLossConfig,
+    AutoencoderTrainingConfig,
+    DiffusionTrainingConfig,
+    LatentScaling,
+    TrainingConfig,
+)
 
-# Names become parts of file names and of rows of tables.
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+.-]*$")]
-
-# Folders of the results that belong to no data set, and rows of the table that belong to no sampler.
-RESERVED_DATASETS = ("benchmarks", "logs", "report", "tables")
-RESERVED_SAMPLERS = ("noise", "real")
-
-
-def _refuse(names: Iterable[str], reserved: tuple[str, ...]) -> None:
-    for name in names:
-        if name in reserved:
-            raise ValueError(f"the name {name!r} is taken by the pipeline itself; choose another")
+Init = Literal["scratch", "imported"]
+_INIT = "scratch: random weights; imported: those of another file, taken as they are with training.steps 0."
 
 
-# ------------------------------------------------------------------------------------------- stages
+def _check_init(init: Init, training: TrainingConfig) -> None:
+    if init == "scratch" and training.steps == 0:
+        raise ValueError("`training.steps` 0 takes imported weights as they are; from scratch train at least 1 step")
+
+
+class DemoConfig(Config):
+    """The synthetic endoscopy videos of the demo (stage make-demo-videos)."""
+
+    patients: int = Field(12, ge=1)
+    frames: int = Field(64, ge=8)
+    size: tuple[int, int] = Field((128, 128), description="Height and width, pixels.")
+    fps: float = Field(15.0, gt=0)
+    panel_every: int = Field(
+        3, ge=0, description="Every how many patients the picture lies on a black canvas with burned-in text; 0: never."
+    )
+    seed: int = Field(0, ge=0)
 
 
 class ProbeConfig(Config):
@@ -56,14 +70,25 @@ class ShardConfig(Config):
     resolution: int = 128
 
 
-class TrainAutoencoderConfig(Config):
-    """Stage train-autoencoder."""
+class AutoencoderSettings(Config):
+    """The video autoencoder and its training."""
 
-    clip: ClipConfig = ClipConfig()
-    model: AutoencoderConfig = AutoencoderConfig()
+    model: AnyAutoencoderConfig = AutoencoderConfig()
     discriminator: DiscriminatorConfig = DiscriminatorConfig()
     loss: AutoencoderLossConfig = AutoencoderLossConfig()
     training: AutoencoderTrainingConfig = AutoencoderTrainingConfig()
+    init: Init = Field("scratch", description=_INIT)
+
+    @model_validator(mode="after")
+    def _something_is_trained(self):
+        _check_init(self.init, self.training)
+        return self
+
+
+class TrainAutoencoderConfig(AutoencoderSettings):
+    """Stage train-autoencoder."""
+
+    clip: ClipConfig = ClipConfig()
     compute: ComputeConfig = ComputeConfig()
 
 
@@ -75,14 +100,53 @@ class EncodeConfig(Config):
     compute: ComputeConfig = ComputeConfig()
 
 
-class TrainDiffusionConfig(Config):
-    """Stage train-diffusion."""
+class DiffusionSettings(Config):
+    """The latent diffusion model and its training."""
 
     model: UNetConfig = UNetConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
+    task: Task = Field(
+        "unconditional",
+        description="unconditional: whole clips; prediction, interpolation: also clips with given frames.",
+    )
+    condition: FrameConditionConfig = FrameConditionConfig()
+    latent_stride: int = Field(
+        1, ge=1, description="Every how many latent frames of a window are kept; above 1 for sparse key frames."
+    )
+    scaling: LatentScaling | None = Field(
+        None, description="Shift and scale of the latents; null: those of imported weights, else measured."
+    )
     training: DiffusionTrainingConfig = DiffusionTrainingConfig()
     preview_sampler: SamplerConfig = SamplerConfig(method="dpm-solver++", steps=20)
+    init: Init = Field("scratch", description=_INIT)
+
+    @model_validator(mode="after")
+    def _something_is_trained(self):
+        _check_init(self.init, self.training)
+        return self
+
+    @model_validator(mode="after")
+    def _parts_fit(self):
+        check_objective(self.schedule, self.objective)
+        levels, length = self.model.noise_levels, self.model.temporal_length
+        if self.task == "unconditional" and levels:
+            raise ValueError("`model.noise_levels` is for the tasks prediction and interpolation; leave it out")
+        if self.task != "unconditional" and levels <= self.condition.max_noise_level:
+            raise ValueError(
+                f"for task {self.task} set `model.noise_levels` to `condition.max_noise_level` + 1, "
+                f"{self.condition.max_noise_level + 1} (it is {levels})"
+            )
+        if self.task == "prediction" and max(self.condition.given) >= length:
+            raise ValueError(f"`condition.given` must stay below `model.temporal_length`, {length}")
+        if self.task == "interpolation" and length < 3:
+            raise ValueError("`model.temporal_length` must be at least 3 to have a frame between two given ones")
+        return self
+
+
+class TrainDiffusionConfig(DiffusionSettings):
+    """Stage train-diffusion."""
+
     compute: ComputeConfig = ComputeConfig()
 
 
@@ -129,203 +193,3 @@ class ReportStageConfig(Config):
 
     datasets: tuple[DatasetFiles, ...]
     report: ReportConfig = ReportConfig()
-
-
-# ----------------------------------------------------------------------------------- what a user writes
-
-
-class DataSection(ClipConfig):
-    """Videos to clips: what a clip is, which videos are usable, which are held out."""
-
-    on_bad_video: Literal["skip", "fail"] = "skip"
-    crop: CropConfig = CropConfig()
-    split: SplitConfig = SplitConfig()
-
-
-class AutoencoderSection(Config):
-    """The video autoencoder and its training."""
-
-    model: AutoencoderConfig = AutoencoderConfig()
-    discriminator: DiscriminatorConfig = DiscriminatorConfig()
-    loss: AutoencoderLossConfig = AutoencoderLossConfig()
-    training: AutoencoderTrainingConfig = AutoencoderTrainingConfig()
-    encode_batch_size: int = Field(8, ge=1)
-    pin_code: bool = Field(False, description="Do not train again when only the code of lvdm changed.")
-
-
-class DiffusionSection(Config):
-    """The latent diffusion model and its training."""
-
-    model: UNetConfig = UNetConfig()
-    schedule: ScheduleConfig = ScheduleConfig()
-    objective: ObjectiveConfig = ObjectiveConfig()
-    training: DiffusionTrainingConfig = DiffusionTrainingConfig()
-    preview_sampler: SamplerConfig = SamplerConfig(method="dpm-solver++", steps=20)
-    pin_code: bool = Field(False, description="Do not train again when only the code of lvdm changed.")
-
-
-class SampleSection(Config):
-    """Bulk sampling."""
-
-    samplers: dict[Name, SamplerConfig] = Field({"ddim-50": SamplerConfig()}, min_length=1)
-    videos: int = Field(2048, ge=2, description="Generated videos a sampler.")
-    chunk_size: int = Field(256, ge=1, description="Videos a job; changes no video.")
-    batch_size: int = Field(16, ge=1)
-    seed: int = Field(0, ge=0, description="Video n depends on (seed, n) alone.")
-
-    @model_validator(mode="after")
-    def _names_are_free(self):
-        _refuse(self.samplers, RESERVED_SAMPLERS)
-        return self
-
-
-class EvaluateSection(Config):
-    """Scores: every detector under the protocol."""
-
-    detectors: dict[Name, DetectorConfig] = Field({"random3d": DetectorConfig()}, min_length=1)
-    protocol_name: str = "lossless"
-    protocol: ProtocolConfig = ProtocolConfig()
-    batch_size: int = Field(16, ge=1)
-
-
-class DatasetConfig(Config):
-    """One data set: where its videos are, and what differs for it from the sections below."""
-
-    videos: str | tuple[str, ...] | None = Field(
-        None, description="Glob or globs of video files (mp4, mkv, avi, mov, wmv, webm, gif); ** descends."
-    )
-    frames: str | None = Field(
-        None, description="Folder of frame folders, one a video (the layout of StyleGAN-V and Endora)."
-    )
-    page: str | None = Field(None, description="Where the data set is to be had; shown when it is missing.")
-    override: dict[str, dict[str, Any]] = Field(
-        {}, description="Sections or parts of them that differ for this data set, e.g. {data: {fps: 25}}."
-    )
-
-    @model_validator(mode="after")
-    def _one_source(self):
-        if (self.videos is None) == (self.frames is None):
-            raise ValueError("give either `videos` (a glob) or `frames` (a folder of frame folders)")
-        return self
-
-
-class PipelineConfig(Config):
-    """The whole pipeline: data sets, and the sections that hold for all of them."""
-
-    results: Path = Field(Path("results"), description="Folder that everything is written to.")
-    datasets: dict[Name, DatasetConfig] = Field(min_length=1)
-    data: DataSection = DataSection()
-    autoencoder: AutoencoderSection = AutoencoderSection()
-    diffusion: DiffusionSection = DiffusionSection()
-    sample: SampleSection = SampleSection()
-    evaluate: EvaluateSection = EvaluateSection()
-    report: ReportConfig = ReportConfig()
-    compute: ComputeConfig = ComputeConfig()
-    demo: "DemoConfig | None" = None
-
-    @model_validator(mode="after")
-    def _names_are_free(self):
-        _refuse(self.datasets, RESERVED_DATASETS)
-        return self
-
-    @model_validator(mode="after")
-    def _shapes_agree(self):
-        time, height, _ = self.autoencoder.model.downsample
-        if self.data.length % time or self.data.resolution % height:
-            raise ValueError(
-                f"data.length {self.data.length} and data.resolution {self.data.resolution} must be multiples of "
-                f"autoencoder.model.downsample {self.autoencoder.model.downsample}"
-            )
-        if self.diffusion.model.temporal_length != self.data.length // time:
-            raise ValueError(
-                f"diffusion.model.temporal_length is {self.diffusion.model.temporal_length}, but a clip of "
-                f"{self.data.length} frames has {self.data.length // time} latent frames; set it to that"
-            )
-        channels = self.autoencoder.model.latent_channels
-        if (self.diffusion.model.in_channels, self.diffusion.model.out_channels) != (channels, channels):
-            raise ValueError(
-                f"diffusion.model.in_channels and out_channels must be autoencoder.model.latent_channels ({channels})"
-            )
-        return self
-
-
-class DemoConfig(Config):
-    """The synthetic endoscopy videos of the demo (stage make-demo-videos)."""
-
-    patients: int = Field(12, ge=1)
-    frames: int = Field(64, ge=8)
-    size: tuple[int, int] = Field((128, 128), description="Height and width, pixels.")
-    fps: float = Field(15.0, gt=0)
-    panel_every: int = Field(
-        3, ge=0, description="Every how many patients the picture lies on a black canvas with burned-in text; 0: never."
-    )
-    seed: int = Field(0, ge=0)
-
-
-def for_dataset(pipeline: PipelineConfig, dataset: str) -> PipelineConfig:
-    """The pipeline's configuration as it holds for one data set, its overrides laid over the sections."""
-    override = pipeline.datasets[dataset].override
-    sections = set(PipelineConfig.model_fields) - {"results", "datasets", "demo"}
-    for section in override:
-        if section not in sections:
-            raise ConfigError(f"datasets.{dataset}.override.{section}: no such section; there are {sorted(sections)}")
-    merged = merge(pipeline.model_dump(mode="json"), override)
-    return parse(PipelineConfig, merged, source=f"datasets.{dataset}.override")
-
-
-def stage_config(pipeline: PipelineConfig, dataset: str, stage: str, name: str = "") -> Config:
-    """The part of the configuration that one stage of one data set depends on.
-
-    ``name`` is the sampler of stage ``sample`` and the detector of stages ``features`` and ``score``.
-    """
-    whole = for_dataset(pipeline, dataset)
-    return _STAGES[stage](whole, dataset, name)
-
-
-def _clip(whole: PipelineConfig) -> ClipConfig:
-    return ClipConfig(**{field: getattr(whole.data, field) for field in ClipConfig.model_fields})
-
-
-def _section(section: Config, *fields: str) -> dict[str, Any]:
-    return {field: getattr(section, field) for field in fields}
-
-
-_STAGES: dict[str, Callable[[PipelineConfig, str, str], Config]] = {
-    "probe": lambda whole, dataset, name: ProbeConfig(clip=_clip(whole), on_bad_video=whole.data.on_bad_video),
-    "extract": lambda whole, dataset, name: ExtractConfig(clip=_clip(whole), crop=whole.data.crop),
-    "shard": lambda whole, dataset, name: ShardConfig(resolution=whole.data.resolution),
-    "train-autoencoder": lambda whole, dataset, name: TrainAutoencoderConfig(
-        clip=_clip(whole),
-        compute=whole.compute,
-        **_section(whole.autoencoder, "model", "discriminator", "loss", "training"),
-    ),
-    "encode": lambda whole, dataset, name: EncodeConfig(
-        clip=_clip(whole), batch_size=whole.autoencoder.encode_batch_size, compute=whole.compute
-    ),
-    "train-diffusion": lambda whole, dataset, name: TrainDiffusionConfig(
-        compute=whole.compute,
-        **_section(whole.diffusion, "model", "schedule", "objective", "training", "preview_sampler"),
-    ),
-    "sample": lambda whole, dataset, name: SampleConfig(
-        sampler=whole.sample.samplers[name],
-        compute=whole.compute,
-        **_section(whole.sample, "batch_size", "seed"),
-    ),
-    "preview": lambda whole, dataset, name: PreviewConfig(
-        clip=_clip(whole), videos=whole.report.videos, fps=whole.report.fps, size=whole.report.preview_size
-    ),
-    "features": lambda whole, dataset, name: FeaturesConfig(
-        detector=whole.evaluate.detectors[name],
-        clip=_clip(whole),
-        protocol=whole.evaluate.protocol,
-        batch_size=whole.evaluate.batch_size,
-        compute=whole.compute,
-    ),
-    "score": lambda whole, dataset, name: ScoreConfig(
-        dataset=dataset,
-        protocol_name=whole.evaluate.protocol_name,
-        protocol=whole.evaluate.protocol,
-        detector_name=name,
-        detector=whole.evaluate.detectors[name],
-    ),
-}

@@ -9,26 +9,21 @@ import torch
 
 from lvdm import compute
 from lvdm.compute import Compute
-from lvdm.config import load
 from lvdm.data.datasets import to_uint8
 from lvdm.files import publish
 from lvdm.models.weights import load_autoencoder
 from lvdm.progress import Progress
 from lvdm.stages.config import SampleConfig
 from lvdm.training import seeds
-from lvdm.training.config import LatentScaling
 from lvdm.training.generate import ClipGenerator, load_diffusion
 
 _logger = logging.getLogger(__name__)
 
 
-def run(
-    config: SampleConfig, *, autoencoder: Path, diffusion: Path, statistics: Path, first: int, count: int, clips: Path
-) -> None:
+def run(config: SampleConfig, *, autoencoder: Path, diffusion: Path, first: int, count: int, clips: Path) -> None:
     """Draw videos `first` to `first + count - 1` of a run.
 
-    Reads the weights `autoencoder` and `diffusion` and the scaling of the latents `statistics`. Writes `clips`
-    (.npy): uint8 (count, T, H, W, 3). Video n depends on the configuration and n alone: it has a generator of
+    Reads the weights `autoencoder` and `diffusion`. Writes `clips` (.npy): uint8 (count, T, H, W, 3). Video n depends on the configuration and n alone: it has a generator of
     its own and always the same row of a batch, and every batch has `batch_size` rows. So a chunk that does not
     begin and end at multiples of `batch_size` computes rows that it throws away.
     """
@@ -43,7 +38,12 @@ def run(
             f"{diffusion} makes latents of {channels} channels, but {autoencoder} reads "
             f"{decoder.config.latent_channels}; take the autoencoder that its training latents were encoded with"
         )
-    generate = ClipGenerator(unet, model, load(LatentScaling, statistics), decoder.decode)
+    if model.latent_stride > 1:
+        raise ValueError(
+            f"{diffusion} makes key frames, every {model.latent_stride}th latent frame of a video, which are no clip; "
+            "interpolate between them (lvdm.longvideo)"
+        )
+    generate = ClipGenerator(unet, model, decoder.decode)
     sizes = [cell * factor for cell, factor in zip(cells, decoder.config.downsample, strict=True)]
     header = {"descr": "|u1", "fortran_order": False, "shape": (count, *sizes, 3)}
     with publish(clips) as temporary, temporary.open("wb") as file:

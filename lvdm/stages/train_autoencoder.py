@@ -16,6 +16,7 @@ from lvdm.stages.config import TrainAutoencoderConfig
 from lvdm.training import seeds
 from lvdm.training.autoencoder import AutoencoderTraining
 from lvdm.training.checkpoint import Run, identity
+from lvdm.training.initial import check_initial, start_from
 from lvdm.training.loop import fit, publish_records
 
 
@@ -24,6 +25,7 @@ def run(
     *,
     train: list[Path],
     heldout: list[Path],
+    initial: Path | None = None,
     run_folder: Path,
     weights: Path,
     curve: Path,
@@ -33,15 +35,18 @@ def run(
     """Train the video autoencoder.
 
     Reads the shards `train` and `heldout` (which may be without windows: then quality is measured on
-    training clips, and its table says so). Writes `weights` (.safetensors, and the model's configuration
+    training clips, and its table says so), and with `init: imported` the weights `initial`. Writes `weights` (.safetensors, and the model's configuration
     as .json beside it), `curve` (.csv), `quality` (.csv: step, split, clips, metric, value) and `picture`
     (.png: originals and reconstructions).
     """
-    perceptual = [] if config.loss.perceptual is None else [config.loss.perceptual]
-    trained = Run(run_folder, identity(config, "lvdm.stages.train_autoencoder", [*train, *heldout, *perceptual]))
+    check_initial(config.init, initial)
+    others = [path for path in (initial, config.loss.perceptual) if path is not None]
+    trained = Run(run_folder, identity(config, "lvdm.stages.train_autoencoder", [*train, *heldout, *others]))
     machine = compute.setup(config.compute)
     torch.manual_seed(seeds.derive(config.training.seed, "weights"))
     module = AutoencoderTraining(config.model, config.discriminator, config.loss, config.training, machine)
+    if initial is not None:
+        start_from(module.autoencoder, initial, config.model.model_dump(mode="json"))
     held = [path for path in heldout if windows(Shard(path), config.clip)]
     fit(
         module,

@@ -21,6 +21,7 @@ from lvdm.training import seeds
 from lvdm.training.checkpoint import Run, identity
 from lvdm.training.config import DiffusionModelConfig, LatentScaling
 from lvdm.training.diffusion import DiffusionTraining, Preview
+from lvdm.training.initial import check_initial, start_from
 from lvdm.training.loop import fit, publish_records
 
 
@@ -31,6 +32,7 @@ def run(
     heldout: list[Path],
     statistics: Path,
     autoencoder: Path,
+    initial: Path | None = None,
     run_folder: Path,
     weights: Path,
     curve: Path,
@@ -40,25 +42,29 @@ def run(
     """Train the latent diffusion model.
 
     Reads the latent caches `train` and `heldout` (which may be without windows: then quality is measured on
-    training latents, and its table says so), their scaling `statistics`, and the weights `autoencoder`, which
-    decode the pictures. Writes `weights` (averaged, .safetensors, and the model as .json beside it), `curve`
-    (.csv), `quality` (.csv: step, split, clips, metric, value; held-out error by noise level) and `picture`
-    (.png: clips drawn at the end).
+    training latents, and its table says so), their scaling `statistics`, the weights `autoencoder`, which
+    decode the pictures, and with `init: imported` the weights `initial`. Writes `weights` (averaged, .safetensors,
+    and the model as .json beside it), `curve` (.csv), `quality` (.csv: step, split, clips, metric, value; held-out
+    error by noise level) and `picture` (.png: clips drawn at the end; for prediction and interpolation, from frames
+    of held-out clips).
     """
-    inputs = [*train, *heldout, statistics, autoencoder]
+    check_initial(config.init, initial)
+    inputs = [*train, *heldout, statistics, autoencoder, *([] if initial is None else [initial])]
     trained = Run(run_folder, identity(config, "lvdm.stages.train_diffusion", inputs))
     machine = compute.setup(config.compute)
-    latents = LatentDataset(train)
-    model = _model(config, latents)
-    scaling = load(LatentScaling, statistics)
+    latents = LatentDataset(train, config.latent_stride)
+    model = _model(config, latents, _scaling(config, statistics, initial))
     torch.manual_seed(seeds.derive(config.training.seed, "weights"))
-    preview = _preview(config, model, scaling, autoencoder, machine)
-    module = DiffusionTraining(model, config.training, scaling, machine, preview)
+    module = DiffusionTraining(model, config.training, machine, _preview(config, model, autoencoder, machine))
+    if initial is not None:
+        agreeing = {"model": True, "schedule": True, "task": True, "objective": {"prediction"}}
+        for network in (module.unet, module.averaged.average):
+            start_from(network, initial, model.model_dump(mode="json", include=agreeing))
     held = [path for path in heldout if read_json(path.with_suffix(".json"))["windows"]]
     fit(
         module,
         train=latents,
-        heldout=LatentDataset(held) if held else None,
+        heldout=LatentDataset(held, config.latent_stride) if held else None,
         run=trained,
         workers=config.compute.workers,
     )
@@ -66,34 +72,46 @@ def run(
     publish_records(trained, curve=curve, quality=quality, picture=picture)
 
 
-def _model(config: TrainDiffusionConfig, latents: LatentDataset) -> DiffusionModelConfig:
-    shape = tuple(latents[0].shape[1:])
-    if config.model.in_channels != shape[0] or config.model.out_channels != shape[0]:
+def _scaling(config: TrainDiffusionConfig, statistics: Path, initial: Path | None) -> LatentScaling:
+    """What is configured; else what the imported weights were trained with; else what was measured."""
+    if config.scaling is not None:
+        return config.scaling
+    if initial is not None:
+        return load(DiffusionModelConfig, initial.with_suffix(".json")).scaling
+    return load(LatentScaling, statistics)
+
+
+def _model(config: TrainDiffusionConfig, latents: LatentDataset, scaling: LatentScaling) -> DiffusionModelConfig:
+    channels, length, *_ = shape = tuple(latents[0].shape[1:])
+    if config.model.in_channels != channels or config.model.out_channels != channels:
         raise ValueError(
-            f"{latents.paths[0]} holds latents of {shape[0]} channels, but diffusion.model.in_channels is "
-            f"{config.model.in_channels} and out_channels {config.model.out_channels}; set both to {shape[0]}"
+            f"{latents.paths[0]} holds latents of {channels} channels, but diffusion.model.in_channels is "
+            f"{config.model.in_channels} and out_channels {config.model.out_channels}; set both to {channels}"
         )
+    if length != config.model.temporal_length:
+        raise ValueError(
+            f"{latents.paths[0]} holds {length} latent frames a window at diffusion.latent_stride "
+            f"{config.latent_stride}, but diffusion.model.temporal_length is {config.model.temporal_length}; "
+            "run stage encode with windows of that length"
+        )
+    fields = ("model", "schedule", "objective", "task", "condition", "latent_stride")
     return DiffusionModelConfig(
-        model=config.model, schedule=config.schedule, objective=config.objective, latent_shape=shape
+        latent_shape=shape, scaling=scaling, **{field: getattr(config, field) for field in fields}
     )
 
 
-def _preview(
-    config: TrainDiffusionConfig,
-    model: DiffusionModelConfig,
-    scaling: LatentScaling,
-    autoencoder: Path,
-    machine: Compute,
-) -> Preview:
+def _preview(config: TrainDiffusionConfig, model: DiffusionModelConfig, autoencoder: Path, machine: Compute) -> Preview:
     # By name, so that the samplers are no part of this stage's code stamp: they draw the pictures, which are for
     # people, and decide nothing about the weights. A changed sampler must not make a training stale.
     generation = importlib.import_module("lvdm.training.generate")
     decoder = load_autoencoder(autoencoder, machine.device)
 
-    def preview(network: nn.Module, count: int) -> Tensor:
-        generate = generation.ClipGenerator(network, model, scaling, decoder.decode)
+    def preview(network: nn.Module, latents: Tensor) -> Tensor:
+        decode = decoder.decode if model.latent_stride == 1 else generation.one_by_one(decoder.decode)
+        generate = generation.ClipGenerator(network, model, decode)
         cpu = torch.device("cpu")
-        generators = [seeds.generator(cpu, config.training.seed, "preview", n) for n in range(count)]
-        return generate(config.preview_sampler, generators, machine.device)
+        generators = [seeds.generator(cpu, config.training.seed, "preview", n) for n in range(len(latents))]
+        condition = generation.task_condition(model, latents, generators)
+        return generate(config.preview_sampler, generators, machine.device, condition)
 
     return preview

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from lvdm.compute import Compute
-from lvdm.models.autoencoder import VideoAutoencoder
-from lvdm.models.config import AutoencoderConfig, DiscriminatorConfig
+from lvdm.models.config import AnyAutoencoderConfig, DiscriminatorConfig
 from lvdm.models.discriminator import PatchDiscriminator
+from lvdm.models.factory import make_autoencoder
 from lvdm.models.perceptual import PerceptualDistance
 from lvdm.training.config import AutoencoderLossConfig, TrainingConfig
 from lvdm.training.losses import AutoencoderLoss
@@ -31,14 +31,14 @@ class AutoencoderTraining(TrainingModule):
 
     def __init__(
         self,
-        model: AutoencoderConfig,
+        model: AnyAutoencoderConfig,
         discriminator: DiscriminatorConfig,
         loss: AutoencoderLossConfig,
         training: TrainingConfig,
         compute: Compute,
     ):
         super().__init__(training, compute)
-        self.autoencoder = VideoAutoencoder(model)
+        self.autoencoder = make_autoencoder(model)
         perceptual = None
         if loss.perceptual is not None and loss.perceptual_weight > 0:
             perceptual = PerceptualDistance(loss.perceptual, compute.device)

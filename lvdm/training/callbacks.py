@@ -164,7 +164,7 @@ class Validation(Callback):
     def validate_if_due(self, module: TrainingModule) -> None:
         """Validate when the present step calls for it and the table lacks it."""
         step = module.step
-        due = step > 0 and (step % module.config.validate_every == 0 or step == module.config.steps)
+        due = step == module.config.steps or (step > 0 and step % module.config.validate_every == 0)
         if not due or step in self.table.steps():
             return
         module.eval()

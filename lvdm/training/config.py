@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from lvdm.config import Config
-from lvdm.diffusion.config import ObjectiveConfig, ScheduleConfig
+from lvdm.diffusion.config import FrameConditionConfig, ObjectiveConfig, ScheduleConfig, Task
 from lvdm.models.config import UNetConfig
 
 
@@ -25,7 +25,7 @@ class AutoencoderLossConfig(Config):
 class TrainingConfig(Config):
     """One training run. A step is one optimiser update of `batch_size * accumulate` clips."""
 
-    steps: int = Field(100_000, ge=1)
+    steps: int = Field(100_000, ge=0)
     batch_size: int = Field(3, ge=1)
     accumulate: int = Field(1, ge=1, description="Batches whose gradients are added up for one step.")
     learning_rate: float = Field(6e-5, gt=0)
@@ -54,8 +54,9 @@ class AutoencoderTrainingConfig(TrainingConfig):
 
 
 class DiffusionTrainingConfig(TrainingConfig):
-    """The same, with averaged weights, which are those that sample."""
+    """The same, with averaged weights, which are those that sample, and the decay of the published runs."""
 
+    weight_decay: float = Field(0.01, ge=0)
     ema_decay: float = Field(0.9999, ge=0, lt=1, description="Decay of the averaged weights; 0: none.")
 
 
@@ -64,7 +65,7 @@ class LatentScaling(Config):
 
     shift: float
     scale: float = Field(gt=0)
-    clips: int = Field(ge=1, description="Training windows that it was measured on.")
+    clips: int | None = Field(None, ge=1, description="Training windows that it was measured on; null: it was given.")
 
     def normalise(self, latent):
         """The autoencoder's ``latent`` (a number, array or tensor) as the denoiser sees it."""
@@ -81,4 +82,8 @@ class DiffusionModelConfig(Config):
     model: UNetConfig
     schedule: ScheduleConfig
     objective: ObjectiveConfig
+    task: Task = "unconditional"
+    condition: FrameConditionConfig = FrameConditionConfig()
+    latent_stride: int = Field(1, ge=1, description="Latent frames of a video from one of the model's to the next.")
     latent_shape: tuple[int, int, int, int] = Field(description="Channels, frames, height and width of a latent.")
+    scaling: LatentScaling

@@ -8,19 +8,21 @@ import torch
 from torch import Tensor, nn
 
 from lvdm.compute import Compute
-from lvdm.diffusion.objective import diffuse, error, target
+from lvdm.diffusion.masks import draw_masks
+from lvdm.diffusion.objective import diffuse, error, target, weight
 from lvdm.diffusion.schedule import make_schedule
 from lvdm.models.autoencoder import Posterior
 from lvdm.models.unet import UNet
-from lvdm.training.config import DiffusionModelConfig, DiffusionTrainingConfig, LatentScaling
+from lvdm.training.config import DiffusionModelConfig, DiffusionTrainingConfig
 from lvdm.training.ema import AveragedModel
 from lvdm.training.module import TrainingModule
 from lvdm.training.pictures import film_strips
 
 HELDOUT_BINS = 10
 
-Preview = Callable[[nn.Module, int], Tensor]
-"""From a UNet and a number of clips to clips ``(B, 3, T, H, W)``, the same ones for the same weights."""
+Preview = Callable[[nn.Module, Tensor], Tensor]
+"""From a UNet and normalised latents ``(B, C, T, H, W)`` to as many clips ``(B, 3, T', H', W')``, the same ones for the
+same weights. The latents are those of real clips, from which frames may be given."""
 
 
 class DiffusionTraining(TrainingModule):
@@ -34,12 +36,11 @@ class DiffusionTraining(TrainingModule):
         self,
         model: DiffusionModelConfig,
         config: DiffusionTrainingConfig,
-        scaling: LatentScaling,
         compute: Compute,
         preview: Preview,
     ):
         super().__init__(config, compute)
-        self.model, self.scaling, self.preview = model, scaling, preview
+        self.model, self.preview = model, preview
         self.schedule = make_schedule(model.schedule)
         self.unet = UNet(model.model)
         self.averaged = AveragedModel(self.unet, config.ema_decay)
@@ -86,14 +87,28 @@ class DiffusionTraining(TrainingModule):
 
     def picture(self, batch: Tensor) -> np.ndarray:
         """Clips that the averaged network draws, one a row, their frames from left to right."""
-        return film_strips(self.preview(self.averaged, len(batch)))
+        return film_strips(self.preview(self.averaged, self.model.scaling.normalise(batch[:, 0])))
 
     def _errors(self, network: nn.Module, moments: Tensor, t: Tensor, generator: torch.Generator) -> Tensor:
-        """The error of each clip at level ``t (B,)``: ``(B,)``."""
+        """The error of each clip at level ``t (B,)``: ``(B,)``.
+
+        Given frames are perturbed to a level of their own, and count like the others, as in LVDM: the network
+        learns to clean them too.
+        """
         posterior = Posterior(mean=moments[:, 0], logvar=moments[:, 1])
-        x0 = self.scaling.normalise(posterior.sample(generator))
+        x0 = self.model.scaling.normalise(posterior.sample(generator))
         eps = torch.randn(x0.shape, generator=generator, device=x0.device)
-        alpha, sigma = self.schedule.rates(t, like=x0)
-        output = network(diffuse(x0, eps, alpha, sigma), t)
+        levels, told = t, {}
+        if self.model.task != "unconditional":
+            condition, shape = self.model.condition, x0.shape
+            mask = draw_masks(condition, self.model.task, shape[0], shape[2], generator)
+            level = torch.randint(condition.max_noise_level, t.shape, generator=generator, device=t.device)
+            levels = torch.where(mask.flatten(1) > 0, level[:, None], t[:, None])
+            told = {"mask": mask, "noise_level": level}
+        alpha, sigma = self.schedule.rates(levels, like=x0)
+        output = network(diffuse(x0, eps, alpha, sigma), t, **told)
         objective = self.model.objective
-        return error(objective.loss, output, target(objective.prediction, x0, eps, alpha, sigma))
+        wanted = target(objective.prediction, x0, eps, alpha, sigma)
+        return error(
+            objective.loss, output, wanted, weight(objective.prediction, alpha, sigma, objective.min_snr_gamma)
+        )

@@ -31,6 +31,6 @@ class AveragedModel(nn.Module):
         for mine, theirs in zip(self.average.buffers(), model.buffers(), strict=True):
             mine.copy_(theirs)
 
-    def forward(self, *inputs: Tensor) -> Tensor:
+    def forward(self, *inputs: Tensor, **named: Tensor) -> Tensor:
         """The averaged model."""
-        return self.average(*inputs)
+        return self.average(*inputs, **named)

@@ -27,7 +27,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from lvdm.data.sampler import StepBatchSampler
-from lvdm.files import publish
+from lvdm.files import publish, write_text
 from lvdm.progress import Progress
 from lvdm.training.callbacks import Checkpoints, Curve, ProgressLines, StopRequested, StopSignals, Validation
 from lvdm.training.checkpoint import Run
@@ -64,6 +64,8 @@ def fit(module: TrainingModule, *, train: Dataset, heldout: Dataset | None, run:
                 with Progress("training", module.config.steps, "step", done=module.step) as progress:
                     lines = ProgressLines(progress, curve)
                     _train(module, train, [curve, lines, Checkpoints(run, curve, stop, state), validation], workers)
+            elif not curve.table.path.exists():  # imported weights, taken as they are
+                write_text(curve.table.path, "step,loss\n")
             validation.validate_if_due(module)
         except (StopRequested, SIGTERMException) as request:
             _logger.warning("%s; run again to resume", request or "asked to stop")

@@ -15,7 +15,7 @@ from lvdm.models.unet import UNet
 from lvdm.models.weights import save_model
 from lvdm.stages import sample
 from lvdm.stages.config import ComputeConfig, SampleConfig
-from lvdm.training.config import DiffusionModelConfig
+from lvdm.training.config import DiffusionModelConfig, LatentScaling
 
 AUTOENCODER = AutoencoderConfig(hidden_channels=4, norm_groups=4, downsample=(2, 4, 4))
 MODEL = DiffusionModelConfig(
@@ -23,6 +23,7 @@ MODEL = DiffusionModelConfig(
     schedule=ScheduleConfig(),
     objective=ObjectiveConfig(),
     latent_shape=(4, 2, 4, 4),
+    scaling=LatentScaling(shift=0.5, scale=2.0),
 )
 CPU = ComputeConfig(device="cpu", threads=1)
 
@@ -40,8 +41,7 @@ def files(tmp_path_factory) -> dict[str, Path]:
     generator = torch.Generator().manual_seed(0)
     networks = {"autoencoder": VideoAutoencoder(AUTOENCODER), "diffusion": UNet(MODEL.model)}
     records = {"autoencoder": AUTOENCODER.model_dump(mode="json"), "diffusion": MODEL.model_dump(mode="json")}
-    paths = {"statistics": folder / "statistics.json"}
-    write_json(paths["statistics"], {"shift": 0.5, "scale": 2.0, "clips": 8})
+    paths = {}
     for name, network in networks.items():
         state = {
             key: 0.1 * torch.randn(value.shape, generator=generator) for key, value in network.state_dict().items()

@@ -12,9 +12,10 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from lvdm.config import parse
+from lvdm.config import ConfigError, parse
 from lvdm.data.shards import write_shard
-from lvdm.models.weights import load_autoencoder
+from lvdm.models.autoencoder import VideoAutoencoder
+from lvdm.models.weights import load_autoencoder, save_model
 from lvdm.stages import train_autoencoder
 from lvdm.stages.config import TrainAutoencoderConfig
 
@@ -74,14 +75,15 @@ def outputs(folder: Path) -> dict[str, Path]:
     return {"run_folder": folder / "run", **{name: folder / file for name, file in names.items()}}
 
 
-def train(folder: Path | str, **changes) -> None:
+def train(folder: Path | str, initial: Path | None = None, **changes) -> None:
     """Train on the shards in ``folder``, which are made when they are not there."""
     folder = Path(folder)
     train_shard, heldout_shard = folder / "train-000.npy", folder / "heldout-000.npy"
     if not heldout_shard.exists():
         make_shard(train_shard, {"a": 9, "b": 3, "c": 6}, seed=0)
         make_shard(heldout_shard, {"d": 8}, seed=1)
-    train_autoencoder.run(config(**changes), train=[train_shard], heldout=[heldout_shard], **outputs(folder))
+    files = {"train": [train_shard], "heldout": [heldout_shard], "initial": initial, **outputs(folder)}
+    train_autoencoder.run(config(**changes), **files)
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -138,10 +140,33 @@ def test_quality_is_that_of_the_published_weights(undisturbed):
 
 
 def test_it_learns(tmp_path):
+    """From weights that do not depend on torch's initialisation, which is not the same in all versions."""
+    generator, network = torch.Generator().manual_seed(0), VideoAutoencoder(config().model)
+    state = {
+        name: torch.randn(value.shape, generator=generator) / value[0].numel() ** 0.5 if value.ndim > 1 else value
+        for name, value in network.state_dict().items()
+    }
+    state = {name: torch.zeros_like(value) if name.endswith("bias") else value for name, value in state.items()}
+    save_model(tmp_path / "initial.safetensors", state, config().model.model_dump(mode="json"))
     longer = {"steps": 60, "learning_rate": 4e-3, "log_every": 10, "validate_every": 60, "checkpoint_every": 10.0}
-    train(tmp_path, training={**SETTINGS["training"], **longer}, loss={"disc_start": 1000})
+    settings = {"training": {**SETTINGS["training"], **longer}, "loss": {"disc_start": 1000}, "init": "imported"}
+    train(tmp_path, initial=tmp_path / "initial.safetensors", **settings)
     curve = [float(row["l1"]) for row in read(outputs(tmp_path)["curve"])]
-    assert curve[-1] < 0.8 * curve[0]
+    assert curve[-1] < 0.6 * curve[0]
+
+
+def test_imported_weights_are_taken_as_they_are_and_measured(undisturbed, tmp_path):
+    weights = outputs(undisturbed)["weights"]
+    train(tmp_path, initial=weights, init="imported", training={**SETTINGS["training"], "steps": 0})
+    assert outputs(tmp_path)["weights"].read_bytes() == weights.read_bytes()
+    ours, theirs = (read(outputs(folder)["quality"]) for folder in (tmp_path, undisturbed))
+    assert [row["value"] for row in ours] == [row["value"] for row in theirs if row["step"] == "10"]
+    assert read(outputs(tmp_path)["curve"]) == []
+
+
+def test_from_scratch_there_is_something_to_train():
+    with pytest.raises(ConfigError, match="from scratch train at least 1 step"):
+        config(training={**SETTINGS["training"], "steps": 0})
 
 
 def test_killed_again_and_again_it_ends_with_the_same_weights(undisturbed, tmp_path):

@@ -154,6 +154,68 @@ def test_without_heldout_windows_the_table_says_so(inputs, tmp_path):
     assert set(pd.read_csv(tmp_path / "quality.csv")["split"]) == {"train"}
 
 
+def test_key_frames_and_prediction(inputs, tmp_path):
+    """Every second of four latent frames, the first one given: the record says all that sampling has to know."""
+    rng = np.random.default_rng(1)
+    for name in ("long", "held"):
+        np.save(tmp_path / f"{name}.npy", rng.normal(size=(5, 2, 4, 4, 4, 4)).astype(np.float16))
+        write_json(tmp_path / f"{name}.json", {"windows": [["video", n] for n in range(5)]})
+    config = CONFIG.replace(
+        task="prediction",
+        latent_stride=2,
+        condition={"max_noise_level": 10},
+        model={**CONFIG.model.model_dump(mode="json"), "noise_levels": 11},
+        training={**CONFIG.training.model_dump(mode="json"), "steps": 3},
+    )
+    files = {**inputs, "train": [tmp_path / "long.npy"], "heldout": [tmp_path / "held.npy"]}
+    train_diffusion.run(config, **files, **outputs(tmp_path))
+    record = read_json(tmp_path / "weights.json")
+    assert (record["task"], record["latent_stride"], record["latent_shape"]) == ("prediction", 2, [4, 2, 4, 4])
+    assert record["scaling"] == {"shift": 0.1, "scale": 0.9, "clips": 7}
+    # Key frames are decoded one by one: two latent frames make two clips of two frames.
+    assert Image.open(tmp_path / "samples.png").size == (4 * 16, 2 * 16)
+
+
+def imported(inputs, source: Path, steps: int, **changes):
+    """A configuration that starts from the weights of another run, and its inputs."""
+    training = {**CONFIG.training.model_dump(mode="json"), "steps": steps}
+    return CONFIG.replace(init="imported", training=training, **changes), {
+        **inputs,
+        "initial": source / "weights.safetensors",
+    }
+
+
+def test_imported_weights_are_taken_as_they_are(inputs, undisturbed, tmp_path):
+    config, files = imported(inputs, undisturbed, steps=0)
+    train_diffusion.run(config, **files, **outputs(tmp_path))
+    for name in ("weights.safetensors", "samples.png"):
+        assert (tmp_path / name).read_bytes() == (undisturbed / name).read_bytes()
+    ours, theirs = (pd.read_csv(folder / "quality.csv") for folder in (tmp_path, undisturbed))
+    assert set(ours["step"]) == {0}
+    assert ours["value"].tolist() == theirs[theirs["step"] == 60]["value"].tolist()
+    assert pd.read_csv(tmp_path / "curve.csv").empty
+
+
+def test_imported_weights_are_trained_on_with_their_own_scaling(inputs, undisturbed, tmp_path):
+    other = tmp_path / "other.json"
+    write_json(other, {"shift": 7.0, "scale": 0.1, "clips": 2})
+    config, files = imported({**inputs, "statistics": other}, undisturbed, steps=1)
+    train_diffusion.run(config, **files, **outputs(tmp_path))
+    assert read_json(tmp_path / "weights.json")["scaling"]["shift"] == 0.1
+    before, after = (load_file(folder / "weights.safetensors") for folder in (undisturbed, tmp_path))
+    moved = [(after[name] - before[name]).abs().max().item() for name in before]
+    assert 0 < max(moved) < 5e-3  # one step of Adam at 1e-3
+
+
+def test_weights_of_another_network_are_refused(inputs, undisturbed, tmp_path):
+    model = {**CONFIG.model.model_dump(mode="json"), "heads": 4}
+    config, files = imported(inputs, undisturbed, steps=1, model=model)
+    with pytest.raises(ValueError, match=r"weights\.safetensors was made with.*model\.heads is 2 there and 4 here"):
+        train_diffusion.run(config, **files, **outputs(tmp_path))
+    with pytest.raises(ValueError, match="`init` is scratch"):
+        train_diffusion.run(CONFIG, **files, **outputs(tmp_path))
+
+
 def test_latents_of_another_width_are_refused(inputs, tmp_path):
     config = CONFIG.replace(model={**CONFIG.model.model_dump(mode="json"), "in_channels": 8})
     with pytest.raises(ValueError, match=r"latents of 4 channels.*in_channels is 8.*set both to 4"):

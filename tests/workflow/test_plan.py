@@ -130,3 +130,33 @@ def test_the_report_is_given_every_file_of_a_data_set():
     assert "results/demo/previews/ddim-50" in paths
     assert "results/demo/config/score.random3d.json" in paths
     assert len(paths) == len(set(paths))
+
+
+def test_a_model_for_prediction_is_trained_and_draws_no_clips(tmp_path):
+    dataset = demo(
+        diffusion={"task": "prediction", "latent_stride": 4, "model": {"noise_levels": 251, "temporal_length": 4}}
+    )
+    assert any("prediction" in note for note in dataset.notes)
+    assert (dataset.samplers, dataset.models) == ([], ["real", "noise"])
+    assert not [stage for stage in plan.stages(dataset) if stage.startswith("sample")]
+    windows = json.loads(plan.frozen(dataset, "encode", tmp_path))["config"]["clip"]["length"]
+    assert windows == 4 * 4 * 4  # latent frames, of which every fourth is kept, of four frames
+    assert json.loads(plan.frozen(dataset, "train-autoencoder", tmp_path))["config"]["clip"]["length"] == 16
+
+
+def test_missing_weights_are_named_before_anything_runs(tmp_path):
+    weights = tmp_path / "released.safetensors"
+    _, missing = plan.find(plan.load({**DEMO, "autoencoder": {"init": "imported", "weights": str(weights)}}))
+    assert [str(weights) in missing[0], "released.json" in missing[1]] == [True, True]
+    assert "import-original" in missing[0]
+
+
+def test_weights_and_init_belong_together():
+    for section in ({"init": "imported"}, {"weights": "a.safetensors"}):
+        with pytest.raises(ConfigError, match="with `init: imported`, and only then"):
+            plan.load({**DEMO, "diffusion": section})
+
+
+def test_the_pipeline_trains_no_text_model():
+    with pytest.raises(ConfigError, match="captions"):
+        plan.load({**DEMO, "diffusion": {"model": {"context_channels": 768}}})

@@ -11,6 +11,7 @@ rule train_autoencoder:
         frozen="<results>/{dataset}/config/train-autoencoder.json",
         train=shard_files("train"),
         heldout=shard_files("heldout"),
+        initial=initial_weights("autoencoder"),
     output:
         weights="<results>/{dataset}/autoencoder/weights.safetensors",
         config="<results>/{dataset}/autoencoder/weights.json",
@@ -36,8 +37,10 @@ rule train_autoencoder:
     params:
         # Not an output: Snakemake deletes those of a failed job, and a retry goes on from its checkpoints.
         run_folder=lambda wildcards, output: Path(output.weights).with_name("run"),
+        initial=lambda wildcards, input: ["--initial", input.initial[0]] if input.initial else [],
     shell:
         "lvdm train-autoencoder --config {input.frozen:q} --train {input.train:q} --heldout {input.heldout:q}"
+        " {params.initial:q}"
         " --run-folder {params.run_folder:q} --weights {output.weights:q} --curve {output.curve:q}"
         " --quality {output.quality:q} --picture {output.picture:q} --log {log:q}"
 

@@ -77,6 +77,16 @@ def sample_files(wildcards):
     )
 
 
+def initial_weights(section):
+    """An input function: the weights, and the record beside them, that a training starts from; none from scratch."""
+
+    def files(wildcards):
+        weights = getattr(DATASETS[wildcards.dataset].config, section).weights
+        return [] if weights is None else [str(weights), str(weights.with_suffix(".json"))]
+
+    return files
+
+
 def compute_threads(wildcards):
     """CPU threads of a job that runs a network, as configured for the data set."""
     return DATASETS[wildcards.dataset].config.compute.threads

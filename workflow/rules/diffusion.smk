@@ -12,6 +12,7 @@ rule train_diffusion:
         heldout=shard_files("heldout", folder="latents"),
         statistics="<results>/{dataset}/latents/statistics.json",
         autoencoder="<results>/{dataset}/autoencoder/weights.safetensors",
+        initial=initial_weights("diffusion"),
     output:
         weights="<results>/{dataset}/diffusion/weights.safetensors",
         config="<results>/{dataset}/diffusion/weights.json",
@@ -36,8 +37,9 @@ rule train_diffusion:
         runtime=2880,
     params:
         run_folder=lambda wildcards, output: Path(output.weights).with_name("run"),
+        initial=lambda wildcards, input: ["--initial", input.initial[0]] if input.initial else [],
     shell:
         "lvdm train-diffusion --config {input.frozen:q} --train {input.train:q} --heldout {input.heldout:q}"
-        " --statistics {input.statistics:q} --autoencoder {input.autoencoder:q}"
+        " --statistics {input.statistics:q} --autoencoder {input.autoencoder:q} {params.initial:q}"
         " --run-folder {params.run_folder:q} --weights {output.weights:q} --curve {output.curve:q}"
         " --quality {output.quality:q} --picture {output.picture:q} --log {log:q}"

@@ -1,6 +1,6 @@
 """Generated videos, in chunks that are a job each, and previews for people.
 
-reads    <results>/{dataset}/{autoencoder,diffusion}/weights.safetensors, latents/statistics.json
+reads    <results>/{dataset}/{autoencoder,diffusion}/weights.safetensors
 writes   <results>/{dataset}/samples/{sampler}/{chunk}.npy
          <results>/{dataset}/previews/{sampler}/, previews/real/
 """
@@ -11,7 +11,6 @@ rule sample:
         frozen="<results>/{dataset}/config/sample.{sampler}.json",
         autoencoder="<results>/{dataset}/autoencoder/weights.safetensors",
         diffusion="<results>/{dataset}/diffusion/weights.safetensors",
-        statistics="<results>/{dataset}/latents/statistics.json",
     output:
         clips="<results>/{dataset}/samples/{sampler}/{chunk}.npy",
     log:
@@ -30,8 +29,7 @@ rule sample:
         videos=lambda wildcards: DATASETS[wildcards.dataset].chunks[wildcards.chunk][1],
     shell:
         "lvdm sample --config {input.frozen:q} --autoencoder {input.autoencoder:q} --diffusion {input.diffusion:q}"
-        " --statistics {input.statistics:q} --first {params.first} --count {params.videos}"
-        " --clips {output.clips:q} --log {log:q}"
+        " --first {params.first} --count {params.videos} --clips {output.clips:q} --log {log:q}"
 
 
 rule preview:

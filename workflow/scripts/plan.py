@@ -17,7 +17,8 @@ from lvdm.data import catalog
 from lvdm.files import read_json
 from lvdm.provenance import code_stamp
 from lvdm.reporting.config import DatasetFiles, ReportConfig
-from lvdm.stages.config import DatasetConfig, PipelineConfig, ReportStageConfig, for_dataset, stage_config
+from lvdm.stages.config import ReportStageConfig
+from lvdm.stages.pipeline import DatasetConfig, PipelineConfig, for_dataset, stage_config
 
 DEMO = "demo"  # the data set that section `demo` makes the videos of
 REFERENCES = ("real", "noise")  # rows of the results table beside those of the samplers
@@ -51,7 +52,8 @@ class Dataset:
 
     @property
     def samplers(self) -> list[str]:
-        return list(self.config.sample.samplers)
+        """What clips are drawn with. A model for prediction or interpolation makes parts of longer videos: none."""
+        return list(self.config.sample.samplers) if self.config.diffusion.task == "unconditional" else []
 
     @property
     def detectors(self) -> list[str]:
@@ -87,7 +89,11 @@ def load(config: Mapping[str, Any], source: str = "config") -> PipelineConfig:
     """The validated configuration, overrides of the data sets included. Raises ``ConfigError``."""
     pipeline = parse(PipelineConfig, dict(config), source)
     for name in pipeline.datasets:
-        for_dataset(pipeline, name)
+        if for_dataset(pipeline, name).diffusion.model.context_channels is not None:
+            raise ConfigError(
+                f"{source}: diffusion.model.context_channels makes a text model of {name}, which the pipeline has no "
+                "captions to train with; use such a model from Python, or set it to null"
+            )
     if pipeline.demo is not None:
         demo_folder(pipeline)
     return pipeline
@@ -110,7 +116,8 @@ def find(pipeline: PipelineConfig) -> tuple[dict[str, Dataset], list[str]]:
             missing.append(str(error))
         except ValueError as error:
             raise ConfigError(f"datasets.{name}: {error}") from None
-        datasets[name] = Dataset(name, config, videos, (*notes, *_pinned_notes(config, name)))
+        missing += _missing_weights(config, name)
+        datasets[name] = Dataset(name, config, videos, (*notes, *_notes(config, name)))
     return datasets, missing
 
 
@@ -259,6 +266,20 @@ def _with_real_split(config: PipelineConfig, name: str, videos: dict[str, str]) 
     return config.replace(evaluate=changed), [note]
 
 
-def _pinned_notes(config: PipelineConfig, name: str) -> list[str]:
+def _missing_weights(config: PipelineConfig, name: str) -> list[str]:
+    weights = {section: getattr(config, section).weights for section in _TRAININGS.values()}
+    return [
+        f"{name}: {section}.weights: {file} is missing; `lvdm import-original` makes it from a released checkpoint"
+        for section, path in weights.items()
+        if path is not None
+        for file in (path, path.with_suffix(".json"))
+        if not file.is_file()
+    ]
+
+
+def _notes(config: PipelineConfig, name: str) -> list[str]:
     pinned = [section for section in _TRAININGS.values() if getattr(config, section).pin_code]
-    return [f"{name}: {section}.pin_code holds, so changed code does not train it again" for section in pinned]
+    notes = [f"{name}: {section}.pin_code holds, so changed code does not train it again" for section in pinned]
+    if config.diffusion.task != "unconditional":
+        notes.append(f"{name}: a model for {config.diffusion.task} is trained, but no clips are drawn with it")
+    return notes

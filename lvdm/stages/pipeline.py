@@ -1,0 +1,248 @@
+"""What a user writes (config/config.yaml), and the part of it that each stage depends on.
+
+``stage_config`` cuts out of a :class:`PipelineConfig` what one stage of one data set depends on. A stage
+sees nothing else, so a change elsewhere cannot make it stale.
+"""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from lvdm.config import ComputeConfig, Config, ConfigError, merge, parse
+from lvdm.data.config import ClipConfig, CropConfig, SplitConfig
+from lvdm.diffusion.config import SamplerConfig
+from lvdm.evaluation.config import DetectorConfig, ProtocolConfig
+from lvdm.reporting.config import ReportConfig
+from lvdm.stages.config import (
+    AutoencoderSettings,
+    DemoConfig,
+    DiffusionSettings,
+    EncodeConfig,
+    ExtractConfig,
+    FeaturesConfig,
+    PreviewConfig,
+    ProbeConfig,
+    SampleConfig,
+    ScoreConfig,
+    ShardConfig,
+    TrainAutoencoderConfig,
+    TrainDiffusionConfig,
+)
+
+# Names become parts of file names and of rows of tables.
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+.-]*$")]
+
+# Folders of the results that belong to no data set, and rows of the table that belong to no sampler.
+RESERVED_DATASETS = ("benchmarks", "logs", "report", "tables")
+RESERVED_SAMPLERS = ("noise", "real")
+
+
+_WEIGHTS = "With `init: imported`, the file (.safetensors, with its .json beside it) that the training starts from."
+_PIN_CODE = "Do not train again when only the code of lvdm changed."
+
+
+def _check_weights(init: str, weights: Path | None) -> None:
+    if (init == "imported") != (weights is not None):
+        raise ValueError("give `weights`, the file to start from, with `init: imported`, and only then")
+
+
+def _refuse(names: Iterable[str], reserved: tuple[str, ...]) -> None:
+    for name in names:
+        if name in reserved:
+            raise ValueError(f"the name {name!r} is taken by the pipeline itself; choose another")
+
+
+class DataSection(ClipConfig):
+    """Videos to clips: what a clip is, which videos are usable, which are held out."""
+
+    on_bad_video: Literal["skip", "fail"] = "skip"
+    crop: CropConfig = CropConfig()
+    split: SplitConfig = SplitConfig()
+
+
+class AutoencoderSection(AutoencoderSettings):
+    """The video autoencoder, its training, and how it encodes."""
+
+    weights: Path | None = Field(None, description=_WEIGHTS)
+    encode_batch_size: int = Field(8, ge=1)
+    pin_code: bool = Field(False, description=_PIN_CODE)
+
+    @model_validator(mode="after")
+    def _weights_belong_to_init(self):
+        _check_weights(self.init, self.weights)
+        return self
+
+
+class DiffusionSection(DiffusionSettings):
+    """The latent diffusion model and its training."""
+
+    weights: Path | None = Field(None, description=_WEIGHTS)
+    pin_code: bool = Field(False, description=_PIN_CODE)
+
+    @model_validator(mode="after")
+    def _weights_belong_to_init(self):
+        _check_weights(self.init, self.weights)
+        return self
+
+
+class SampleSection(Config):
+    """Bulk sampling."""
+
+    samplers: dict[Name, SamplerConfig] = Field({"ddim-50": SamplerConfig()}, min_length=1)
+    videos: int = Field(2048, ge=2, description="Generated videos a sampler.")
+    chunk_size: int = Field(256, ge=1, description="Videos a job; changes no video.")
+    batch_size: int = Field(16, ge=1)
+    seed: int = Field(0, ge=0, description="Video n depends on (seed, n) alone.")
+
+    @model_validator(mode="after")
+    def _names_are_free(self):
+        _refuse(self.samplers, RESERVED_SAMPLERS)
+        return self
+
+
+class EvaluateSection(Config):
+    """Scores: every detector under the protocol."""
+
+    detectors: dict[Name, DetectorConfig] = Field({"random3d": DetectorConfig()}, min_length=1)
+    protocol_name: str = "lossless"
+    protocol: ProtocolConfig = ProtocolConfig()
+    batch_size: int = Field(16, ge=1)
+
+
+class DatasetConfig(Config):
+    """One data set: where its videos are, and what differs for it from the sections below."""
+
+    videos: str | tuple[str, ...] | None = Field(
+        None, description="Glob or globs of video files (mp4, mkv, avi, mov, wmv, webm, gif); ** descends."
+    )
+    frames: str | None = Field(
+        None, description="Folder of frame folders, one a video (the layout of StyleGAN-V and Endora)."
+    )
+    page: str | None = Field(None, description="Where the data set is to be had; shown when it is missing.")
+    override: dict[str, dict[str, Any]] = Field(
+        {}, description="Sections or parts of them that differ for this data set, e.g. {data: {fps: 25}}."
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self):
+        if (self.videos is None) == (self.frames is None):
+            raise ValueError("give either `videos` (a glob) or `frames` (a folder of frame folders)")
+        return self
+
+
+class PipelineConfig(Config):
+    """The whole pipeline: data sets, and the sections that hold for all of them."""
+
+    results: Path = Field(Path("results"), description="Folder that everything is written to.")
+    datasets: dict[Name, DatasetConfig] = Field(min_length=1)
+    data: DataSection = DataSection()
+    autoencoder: AutoencoderSection = AutoencoderSection()
+    diffusion: DiffusionSection = DiffusionSection()
+    sample: SampleSection = SampleSection()
+    evaluate: EvaluateSection = EvaluateSection()
+    report: ReportConfig = ReportConfig()
+    compute: ComputeConfig = ComputeConfig()
+    demo: DemoConfig | None = None
+
+    @model_validator(mode="after")
+    def _names_are_free(self):
+        _refuse(self.datasets, RESERVED_DATASETS)
+        return self
+
+    @model_validator(mode="after")
+    def _shapes_agree(self):
+        autoencoder, diffusion = self.autoencoder.model, self.diffusion
+        time, height, _ = autoencoder.downsample
+        if self.data.length % time or self.data.resolution % height:
+            raise ValueError(
+                f"data.length {self.data.length} and data.resolution {self.data.resolution} must be multiples of "
+                f"autoencoder.model's reduction {autoencoder.downsample}"
+            )
+        if diffusion.task == "unconditional" and self.window != self.data.length:
+            raise ValueError(
+                f"diffusion.model.temporal_length is {diffusion.model.temporal_length} and diffusion.latent_stride "
+                f"{diffusion.latent_stride}, but a clip of {self.data.length} frames has {self.data.length // time} "
+                "latent frames; set them to that and 1"
+            )
+        channels = autoencoder.latent_channels
+        if (diffusion.model.in_channels, diffusion.model.out_channels) != (channels, channels):
+            raise ValueError(
+                f"diffusion.model.in_channels and out_channels must be autoencoder.model.latent_channels ({channels})"
+            )
+        return self
+
+    @property
+    def window(self) -> int:
+        """Frames of the windows that the diffusion model is trained on: more than a clip for sparse key frames."""
+        reduction = self.autoencoder.model.downsample[0]
+        return self.diffusion.model.temporal_length * self.diffusion.latent_stride * reduction
+
+
+def for_dataset(pipeline: PipelineConfig, dataset: str) -> PipelineConfig:
+    """The pipeline's configuration as it holds for one data set, its overrides laid over the sections."""
+    override = pipeline.datasets[dataset].override
+    sections = set(PipelineConfig.model_fields) - {"results", "datasets", "demo"}
+    for section in override:
+        if section not in sections:
+            raise ConfigError(f"datasets.{dataset}.override.{section}: no such section; there are {sorted(sections)}")
+    merged = merge(pipeline.model_dump(mode="json"), override)
+    return parse(PipelineConfig, merged, source=f"datasets.{dataset}.override")
+
+
+def stage_config(pipeline: PipelineConfig, dataset: str, stage: str, name: str = "") -> Config:
+    """The part of the configuration that one stage of one data set depends on.
+
+    ``name`` is the sampler of stage ``sample`` and the detector of stages ``features`` and ``score``.
+    """
+    whole = for_dataset(pipeline, dataset)
+    return _STAGES[stage](whole, dataset, name)
+
+
+def _clip(whole: PipelineConfig) -> ClipConfig:
+    return ClipConfig(**{field: getattr(whole.data, field) for field in ClipConfig.model_fields})
+
+
+def _section(section: Config, *fields: str) -> dict[str, Any]:
+    return {field: getattr(section, field) for field in fields}
+
+
+_STAGES: dict[str, Callable[[PipelineConfig, str, str], Config]] = {
+    "probe": lambda whole, dataset, name: ProbeConfig(clip=_clip(whole), on_bad_video=whole.data.on_bad_video),
+    "extract": lambda whole, dataset, name: ExtractConfig(clip=_clip(whole), crop=whole.data.crop),
+    "shard": lambda whole, dataset, name: ShardConfig(resolution=whole.data.resolution),
+    "train-autoencoder": lambda whole, dataset, name: TrainAutoencoderConfig(
+        clip=_clip(whole), compute=whole.compute, **_section(whole.autoencoder, *AutoencoderSettings.model_fields)
+    ),
+    "encode": lambda whole, dataset, name: EncodeConfig(
+        clip=_clip(whole).replace(length=whole.window),
+        batch_size=whole.autoencoder.encode_batch_size,
+        compute=whole.compute,
+    ),
+    "train-diffusion": lambda whole, dataset, name: TrainDiffusionConfig(
+        compute=whole.compute, **_section(whole.diffusion, *DiffusionSettings.model_fields)
+    ),
+    "sample": lambda whole, dataset, name: SampleConfig(
+        sampler=whole.sample.samplers[name],
+        compute=whole.compute,
+        **_section(whole.sample, "batch_size", "seed"),
+    ),
+    "preview": lambda whole, dataset, name: PreviewConfig(
+        clip=_clip(whole), videos=whole.report.videos, fps=whole.report.fps, size=whole.report.preview_size
+    ),
+    "features": lambda whole, dataset, name: FeaturesConfig(
+        detector=whole.evaluate.detectors[name],
+        clip=_clip(whole),
+        protocol=whole.evaluate.protocol,
+        batch_size=whole.evaluate.batch_size,
+        compute=whole.compute,
+    ),
+    "score": lambda whole, dataset, name: ScoreConfig(
+        dataset=dataset,
+        protocol_name=whole.evaluate.protocol_name,
+        protocol=whole.evaluate.protocol,
+        detector_name=name,
+        detector=whole.evaluate.detectors[name],
+    ),
+}
