@@ -24,7 +24,6 @@ from lvdm.training.config import (
     AutoencoderLossConfig,
     AutoencoderTrainingConfig,
     DiffusionTrainingConfig,
-    LatentScaling,
     TrainingConfig,
 )
 
@@ -113,9 +112,6 @@ class DiffusionSettings(Config):
     condition: FrameConditionConfig = FrameConditionConfig()
     latent_stride: int = Field(
         1, ge=1, description="Every how many latent frames of a window are kept; above 1 for sparse key frames."
-    )
-    scaling: LatentScaling | None = Field(
-        None, description="Shift and scale of the latents; null: those of imported weights, else measured."
     )
     training: DiffusionTrainingConfig = DiffusionTrainingConfig()
     preview_sampler: SamplerConfig = SamplerConfig(method="dpm-solver++", steps=20)

@@ -30,6 +30,7 @@ from lvdm.stages.config import (
     TrainAutoencoderConfig,
     TrainDiffusionConfig,
 )
+from lvdm.training.config import LatentScaling
 
 # Names become parts of file names and of rows of tables.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+.-]*$")]
@@ -78,6 +79,11 @@ class AutoencoderSection(AutoencoderSettings):
 class DiffusionSection(DiffusionSettings):
     """The latent diffusion model and its training."""
 
+    scaling: LatentScaling | None = Field(
+        None,
+        description="Published shift and scale of the latents, which import-original records beside imported weights. "
+        "A training from scratch measures its own.",
+    )
     weights: Path | None = Field(None, description=_WEIGHTS)
     pin_code: bool = Field(False, description=_PIN_CODE)
 

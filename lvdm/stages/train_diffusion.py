@@ -53,7 +53,7 @@ def run(
     trained = Run(run_folder, identity(config, "lvdm.stages.train_diffusion", inputs))
     machine = compute.setup(config.compute)
     latents = LatentDataset(train, config.latent_stride)
-    model = _model(config, latents, _scaling(config, statistics, initial))
+    model = _model(config, latents, _scaling(statistics, initial))
     torch.manual_seed(seeds.derive(config.training.seed, "weights"))
     module = DiffusionTraining(model, config.training, machine, _preview(config, model, autoencoder, machine))
     if initial is not None:
@@ -72,10 +72,8 @@ def run(
     publish_records(trained, curve=curve, quality=quality, picture=picture)
 
 
-def _scaling(config: TrainDiffusionConfig, statistics: Path, initial: Path | None) -> LatentScaling:
-    """What is configured; else what the imported weights were trained with; else what was measured."""
-    if config.scaling is not None:
-        return config.scaling
+def _scaling(statistics: Path, initial: Path | None) -> LatentScaling:
+    """What the imported weights were trained with; from scratch, what was measured."""
     if initial is not None:
         return load(DiffusionModelConfig, initial.with_suffix(".json")).scaling
     return load(LatentScaling, statistics)
