@@ -59,7 +59,11 @@ def _kind(config: Any) -> str | None:
 
 AnyAutoencoderConfig = Annotated[
     Annotated[AutoencoderConfig, Tag("video")] | Annotated[FrameAutoencoderConfig, Tag("frames")],
-    Discriminator(_kind),
+    Discriminator(
+        _kind,
+        custom_error_type="autoencoder_kind",
+        custom_error_message="an autoencoder is a mapping, whose `kind` is 'video' or 'frames'",
+    ),
 ]
 
 

@@ -208,11 +208,12 @@ class UNet(nn.Module):
             )
         if not config.noise_levels and not (mask is None and noise_level is None):
             raise ValueError("a network without model.noise_levels takes neither mask nor noise_level")
-        if (context is None) != (config.context_channels is None):
+        if config.context_channels is None and context is not None:
+            raise ValueError("a network without model.context_channels takes no context")
+        if config.context_channels is not None and (context is None or context.shape[2:] != (config.context_channels,)):
             raise ValueError(
-                "a network without model.context_channels takes no context"
-                if context is not None
-                else f"a network with model.context_channels needs context (B, L, {config.context_channels})"
+                f"a network with model.context_channels needs context (B, L, {config.context_channels}), "
+                f"but it is {None if context is None else tuple(context.shape)}"
             )
 
     def _predict(self, x: Tensor, embedding: Tensor, context: Tensor | None) -> Tensor:

@@ -8,15 +8,6 @@ from lvdm.models.attention import SpaceTimeAttention, TemporalAttention
 from lvdm.models.unet import Convolution, UNet, sinusoidal_embedding
 
 
-def randomised(module: torch.nn.Module) -> torch.nn.Module:
-    """Weights without zeros, as many layers start as the identity."""
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.copy_(0.1 * torch.randn(parameter.shape, generator=generator))
-    return module.eval()
-
-
 @pytest.mark.parametrize(
     "change",
     [
@@ -30,7 +21,7 @@ def randomised(module: torch.nn.Module) -> torch.nn.Module:
     ids=str,
 )
 @torch.no_grad()
-def test_every_configuration_keeps_the_shape_of_the_latent(tiny_unet, change):
+def test_every_configuration_keeps_the_shape_of_the_latent(randomised, tiny_unet, change):
     config = tiny_unet.replace(**change)
     network = randomised(UNet(config))
     x = torch.randn(2, config.in_channels, 3, 8, 12, generator=torch.Generator().manual_seed(1))
@@ -55,7 +46,7 @@ def test_heads_must_share_the_channels(tiny_unet):
 
 
 @torch.no_grad()
-def test_clips_of_a_batch_do_not_see_each_other(tiny_unet):
+def test_clips_of_a_batch_do_not_see_each_other(randomised, tiny_unet):
     network = randomised(UNet(tiny_unet))
     x = torch.randn(3, 4, 3, 8, 8, generator=torch.Generator().manual_seed(1))
     t = torch.tensor([10, 500, 900])
@@ -64,7 +55,7 @@ def test_clips_of_a_batch_do_not_see_each_other(tiny_unet):
 
 
 @torch.no_grad()
-def test_frames_meet_only_where_they_should(tiny_unet):
+def test_frames_meet_only_where_they_should(randomised, tiny_unet):
     """Without attention a change in one frame reaches others through the norms alone; the level changes all."""
     network = randomised(UNet(tiny_unet))
     x = torch.randn(1, 4, 3, 8, 8, generator=torch.Generator().manual_seed(1))
@@ -76,7 +67,7 @@ def test_frames_meet_only_where_they_should(tiny_unet):
 
 
 @torch.no_grad()
-def test_one_level_a_frame_is_one_level_a_clip_where_they_agree(tiny_unet):
+def test_one_level_a_frame_is_one_level_a_clip_where_they_agree(randomised, tiny_unet):
     network = randomised(UNet(tiny_unet))
     x = torch.randn(2, 4, 3, 8, 8, generator=torch.Generator().manual_seed(1))
     levels = torch.tensor([10, 900])
@@ -87,7 +78,7 @@ def test_one_level_a_frame_is_one_level_a_clip_where_they_agree(tiny_unet):
     assert changed[1] < 1e-5
 
 
-def test_checkpointing_changes_neither_output_nor_gradient(tiny_unet):
+def test_checkpointing_changes_neither_output_nor_gradient(randomised, tiny_unet):
     plain = randomised(UNet(tiny_unet))
     saving = UNet(tiny_unet.replace(checkpointing=True))
     saving.load_state_dict(plain.state_dict())
@@ -106,14 +97,14 @@ def test_checkpointing_changes_neither_output_nor_gradient(tiny_unet):
 @pytest.mark.parametrize("spatial", [1, 3])
 @pytest.mark.parametrize("stride", [1, 2])
 @torch.no_grad()
-def test_temporal_size_1_runs_as_the_same_sum_in_two_dimensions(spatial, stride):
+def test_temporal_size_1_runs_as_the_same_sum_in_two_dimensions(randomised, spatial, stride):
     layer = randomised(Convolution(4, 6, temporal=1, spatial=spatial, stride=stride))
     x = torch.randn(2, 4, 3, 8, 8, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(layer(x), torch.nn.Conv3d.forward(layer, x))
 
 
 @torch.no_grad()
-def test_temporal_attention_is_the_formula_of_its_docstring():
+def test_temporal_attention_is_the_formula_of_its_docstring(randomised):
     channels, heads, reach, length = 64, 2, 2, 5
     layer = randomised(TemporalAttention(channels, heads, reach))
     x = torch.randn(1, channels, length, 1, 1, generator=torch.Generator().manual_seed(1))
@@ -138,7 +129,7 @@ def test_temporal_attention_is_the_formula_of_its_docstring():
 
 
 @torch.no_grad()
-def test_attention_is_within_frames_and_within_tracks():
+def test_attention_is_within_frames_and_within_tracks(randomised):
     """A change at one position reaches its frame (space) and, from there, all frames (time)."""
     layer = randomised(SpaceTimeAttention(32, 2, 3))
     x = torch.randn(1, 32, 3, 4, 4, generator=torch.Generator().manual_seed(1))
