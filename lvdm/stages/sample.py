@@ -23,9 +23,10 @@ _logger = logging.getLogger(__name__)
 def run(config: SampleConfig, *, autoencoder: Path, diffusion: Path, first: int, count: int, clips: Path) -> None:
     """Draw videos `first` to `first + count - 1` of a run.
 
-    Reads the weights `autoencoder` and `diffusion`. Writes `clips` (.npy): uint8 (count, T, H, W, 3). Video n depends on the configuration and n alone: it has a generator of
-    its own and always the same row of a batch, and every batch has `batch_size` rows. So a chunk that does not
-    begin and end at multiples of `batch_size` computes rows that it throws away.
+    Reads the weights `autoencoder` and `diffusion`. Writes `clips` (.npy): uint8 (count, T, H, W, 3). Video n
+    depends on the configuration and n alone: it has a generator of its own and always the same row of a batch, and
+    every batch has `batch_size` rows. So a chunk that does not begin and end at multiples of `batch_size` computes
+    rows that it throws away.
     """
     if first < 0 or count < 1:
         raise ValueError(f"first is {first} and count {count}; they must be at least 0 and 1")

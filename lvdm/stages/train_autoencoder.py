@@ -35,9 +35,9 @@ def run(
     """Train the video autoencoder.
 
     Reads the shards `train` and `heldout` (which may be without windows: then quality is measured on
-    training clips, and its table says so), and with `init: imported` the weights `initial`. Writes `weights` (.safetensors, and the model's configuration
-    as .json beside it), `curve` (.csv), `quality` (.csv: step, split, clips, metric, value) and `picture`
-    (.png: originals and reconstructions).
+    training clips, and its table says so), and with `init: imported` the weights `initial`. Writes `weights`
+    (.safetensors, and the model's configuration as .json beside it), `curve` (.csv), `quality` (.csv: step, split,
+    clips, metric, value) and `picture` (.png: originals and reconstructions).
     """
     check_initial(config.init, initial)
     others = [path for path in (initial, config.loss.perceptual) if path is not None]
