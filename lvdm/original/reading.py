@@ -66,9 +66,7 @@ def _load(path: Path) -> Any:
             loaded = load(weights_only=False, pickle_module=_INERT)
             _logger.info("%s: classes of other packages in it were left alone", path)
             return loaded
-    except OSError:
-        raise
-    except Exception as error:  # A damaged pickle may fail in any way.
+    except Exception as error:  # A damaged file fails in any way, even with an OSError: a seek to before its start.
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise ValueError(
             f"{path} is not a whole checkpoint as torch.save writes it ({reason}); download it again"
