@@ -4,11 +4,11 @@ import torch
 
 from lvdm.diffusion.schedule import Schedule
 
-NO_SIGNAL = -4.0
-"""What a grid takes for ``log(alpha / sigma)`` of a last level without signal, where it is minus infinity.
+LOWEST = -4.0
+"""Lowest ``log(alpha / sigma)`` that is worth a step; LVDM's schedule ends at -3.7.
 
-About where LVDM's schedule ends; all levels beyond are noise, for all that a sampler can do. A grid that goes on to the
-level before the last, at -8.7, doubles the error at 20 steps, whatever the sampler.
+Below it there is nothing but noise, for all that a sampler can do, but the cosine schedule goes on to -9.9, and a
+rescaled one to minus infinity: a grid down to there doubles the error at 20 steps, whatever the sampler.
 """
 
 
@@ -41,7 +41,10 @@ def even_times(schedule: Schedule, steps: int) -> list[int]:
 
 
 def log_snr_times(schedule: Schedule, steps: int) -> list[int]:
-    """``steps`` noise levels, equally spaced in ``log(alpha / sigma)`` from the last level down to above level 0.
+    """``steps`` noise levels, equally spaced in ``log(alpha / sigma)`` between :data:`LOWEST` and that of level 0.
+
+    Level 0 is left out. The first is the last level of the schedule, if that has no signal, as for
+    :func:`trailing_times`, or is not below :data:`LOWEST`.
 
     The grid of Lu et al. 2022a (section 4.3), as far as whole levels allow. At 20 steps a DPM-Solver++(2M) on Gaussian
     data errs by 1 percent on it and by 11 percent on :func:`uniform_times`, whose last steps are too long. Euler and
@@ -52,10 +55,11 @@ def log_snr_times(schedule: Schedule, steps: int) -> list[int]:
     if steps >= levels:
         return uniform_times(levels, steps)
     half_log_snr = 0.5 * (torch.log(schedule.alphas_cumprod) - torch.log1p(-schedule.alphas_cumprod))
-    lowest = NO_SIGNAL if schedule.zero_terminal_snr else half_log_snr[-1].item()
+    lowest = max(half_log_snr[-1].item(), LOWEST)
     wanted = torch.linspace(half_log_snr[0].item(), lowest, steps + 1, dtype=torch.float64)[1:]
     nearest = (half_log_snr - wanted[:, None]).abs().argmin(dim=1).tolist()
-    nearest[-1] = levels - 1
+    if schedule.zero_terminal_snr:
+        nearest[-1] = levels - 1
     times, previous = [], 0
     for index, level in enumerate(nearest):
         # Levels differ, and leave room for those that follow: few are near level 0, where the grid asks for many.
