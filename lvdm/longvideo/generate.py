@@ -70,7 +70,13 @@ class WindowModel:
 
     @torch.no_grad()
     def __call__(self, window: Window, latents: Tensor, generators: Sequence[torch.Generator | None]) -> Tensor:
-        """The new frames ``(B, C, new, H, W)`` of ``window``, given those that ``latents (B, C, T, H, W)`` has."""
+        """The new frames ``(B, C, new, H, W)`` of ``window``, given those of the video ``latents (B, C, T, H, W)``.
+
+        All the randomness of a video comes from its own generator, in this order: the perturbation of its given frames,
+        the noise that the sampler starts from, the sampler's steps.
+        """
+        if len(generators) != len(latents):
+            raise ValueError(f"there are {len(generators)} generators for {len(latents)} videos; pass one a video")
         noise = _noise(generators, self.shape, self.device)
         frames = torch.zeros(len(generators), *self.shape, device=self.device)
         condition = unconditional(frames, self.noise_level)
@@ -87,8 +93,8 @@ def predict(plan: Plan, model: WindowModel, generators: Generators, latents: Ten
     """Autoregressive prediction by a :func:`lvdm.longvideo.plan.prediction_plan`.
 
     Yields the latents so far ``(B, C, known, H, W)`` after each window, in the end all: at least one item, also when
-    there is nothing left to do. ``latents`` is an earlier item, of this plan or of the plan of a shorter video, from which
-    to go on. Raises ``ValueError`` for latents or a model that do not fit the plan.
+    there is nothing left to do. ``latents`` is an earlier item to go on from, of this plan or of that of a shorter
+    video. Raises ``ValueError`` for latents or a model that do not fit the plan.
     """
     channels, _, *sizes = model.shape
     clips = len(generators(0)) if latents is None else len(latents)
@@ -116,27 +122,31 @@ def interpolate(
 
 def generate(
     plan: Hierarchy,
-    prediction: WindowModel,
-    interpolation: WindowModel,
+    models: Sequence[WindowModel],
     generators: Callable[[int, int], Sequence[torch.Generator | None]],
     made: Sequence[Tensor] = (),
 ) -> Iterator[tuple[Tensor, ...]]:
     """Predict key frames and interpolate between them by a :func:`lvdm.longvideo.plan.hierarchical_plan`.
 
-    ``generators(stage, k)`` are those of window ``k`` of a stage; stage 0 is the prediction, the rounds of
-    interpolation follow. Yields after each window the latents of each stage so far; ``[-1]`` of the last item is the
-    video ``(B, C, plan.length, H, W)``. Given such an item as ``made`` it goes on from there.
+    ``models`` has one for each stage: stage 0 is the prediction, the rounds of interpolation follow, of which two may
+    share a model. ``generators(stage, k)`` are those of window ``k`` of a stage. Yields after each window the latents
+    of each stage so far; the last of the last item is the video ``(B, C, plan.length, H, W)``. Given an item as
+    ``made`` it goes on from there. Raises ``ValueError`` as :func:`predict` does, and when a stage has no model.
     """
+    if len(models) != len(plan.stages):
+        raise ValueError(
+            f"the plan has {len(plan.stages)} stages, but there are {len(models)} models; pass one a stage"
+        )
     done: list[Tensor] = []
-    for stage, (part, length) in enumerate(zip(plan.stages, plan.lengths, strict=True)):
+    for stage, (part, length, model) in enumerate(zip(plan.stages, plan.lengths, models, strict=True)):
         existing = made[stage] if stage < len(made) else None
         draws = partial(generators, stage)
         if existing is not None and existing.shape[2] == length:
             steps = iter([existing])
         elif stage == 0:
-            steps = predict(part, prediction, draws, existing)
+            steps = predict(part, model, draws, existing)
         else:
-            steps = interpolate(part, done[-1], interpolation, draws, existing)
+            steps = interpolate(part, done[-1], model, draws, existing)
         for latents in steps:
             latents = latents[:, :, :length]
             yield (*done, latents)
@@ -146,16 +156,20 @@ def generate(
 def _fill(
     plan: Plan, video: Tensor, model: WindowModel, generators: Generators, latents: Tensor | None
 ) -> Iterator[Tensor]:
-    """Make the frames that ``video (B, C, plan.length, H, W)`` lacks; windows whose frames ``latents`` has are done."""
-    if model.shape[1] != plan.window:
-        raise ValueError(f"the plan has windows of {plan.window} frames, but the model makes {model.shape[1]}")
+    """Make the frames that ``video (B, C, plan.length, H, W)`` lacks, but for windows whose frames ``latents`` has."""
+    channels, sizes = video.shape[1], video.shape[3:]
+    if model.shape != (channels, plan.window, *sizes):
+        raise ValueError(
+            f"the model makes windows of {model.shape} (channels, frames, height, width), but the plan's are "
+            f"{(channels, plan.window, *sizes)}; plan with the window of the model"
+        )
     known = 0
     if latents is not None:
         known = latents.shape[2]
         if known > plan.length or latents.shape != video[:, :, :known].shape:
             raise ValueError(
                 f"latents {tuple(latents.shape)} are not the beginning of a video {tuple(video.shape)}; "
-                "continue with what this plan yielded"
+                "go on from what this plan yielded"
             )
         video[:, :, :known] = latents
     first = plan.finished(known)

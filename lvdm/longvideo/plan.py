@@ -60,6 +60,11 @@ class Hierarchy:
         return (self.prediction, *self.interpolations)
 
     @property
+    def length(self) -> int:
+        """Latent frames of the video."""
+        return self.lengths[-1]
+
+    @property
     def windows(self) -> int:
         """Windows to draw in all."""
         return sum(len(plan.windows) for plan in self.stages)
