@@ -20,10 +20,10 @@ from lvdm.models.text import SpatialTemporalTransformer
 
 
 def sinusoidal_embedding(t: Tensor, channels: int, longest: float = 10_000.0) -> Tensor:
-    """``(..., channels)``: cosines and sines of ``t (...)`` at frequencies from 1 down to about ``1 / longest``."""
+    """``(B, channels)``: cosines and sines of ``t (B,)`` at frequencies that fall from 1 to about ``1 / longest``."""
     half = channels // 2
     exponent = torch.arange(half, dtype=torch.float32, device=t.device) / half
-    angle = t[..., None].float() * torch.exp(-math.log(longest) * exponent)
+    angle = t[:, None].float() * torch.exp(-math.log(longest) * exponent)
     return torch.cat([angle.cos(), angle.sin()], dim=-1)
 
 
@@ -69,9 +69,9 @@ class ResidualBlock(nn.Module):
         self.shortcut = nn.Identity() if same else Convolution(in_channels, out_channels, temporal=1, spatial=1)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """``x (B, C, T, H, W)``, ``embedding (B, T or 1, E)``; returns ``(B, C', T, H, W)``."""
+        """``x (B, C, T, H, W)``, ``embedding (B, E)``; returns ``(B, C', T, H, W)``."""
         h = self.conv_in(F.silu(self.norm_in(x)))
-        modulation = rearrange(self.modulation(F.silu(embedding)), "b t c -> b c t 1 1")
+        modulation = rearrange(self.modulation(F.silu(embedding)), "b c -> b c 1 1 1")
         if self.scale_shift:
             scale, shift = modulation.chunk(2, dim=1)
             h = self.norm_out(h) * (1 + scale) + shift
@@ -90,7 +90,7 @@ class Block(nn.Module):
         self.attention = _attention(out_channels, config) if attention else None
 
     def forward(self, x: Tensor, embedding: Tensor, context: Tensor | None) -> Tensor:
-        """``x (B, C, T, H, W)``, ``embedding (B, T or 1, E)``, ``context (B, L, D)``; returns ``(B, C', T, H, W)``."""
+        """``x (B, C, T, H, W)``, ``embedding (B, E)``, ``context (B, L, D)``; returns ``(B, C', T, H, W)``."""
         if self.checkpointing and torch.is_grad_enabled():
             return checkpoint(self._forward, x, embedding, context, use_reentrant=False)
         return self._forward(x, embedding, context)
@@ -174,8 +174,8 @@ class UNet(nn.Module):
     ) -> Tensor:
         """The prediction for noisy latents.
 
-        ``x (B, in_channels, T, H, W)``; ``t (B,)``, or ``(B, T)`` for one a frame: index of the noise level, 0 is the
-        cleanest. Returns ``(B, out_channels, T, H, W)``.
+        ``x (B, in_channels, T, H, W)``; ``t (B,)``: index of the noise level, 0 is the cleanest. Returns
+        ``(B, out_channels, T, H, W)``.
 
         A network with ``noise_levels`` takes ``mask``, which broadcasts to ``(B, 1, T, H, W)`` and is 1 where ``x``
         holds given frames, and ``noise_level (B,)``, the integer level, below ``noise_levels``, of their noise.
@@ -185,11 +185,9 @@ class UNet(nn.Module):
         or is none of the network's.
         """
         self._check(x, mask, noise_level, context)
-        embedding = self.time_embedding(
-            sinusoidal_embedding(t[:, None] if t.ndim == 1 else t, self.config.model_channels)
-        )
+        embedding = self.time_embedding(sinusoidal_embedding(t, self.config.model_channels))
         if self.level_embedding is not None:
-            embedding = embedding + self.level_embedding(noise_level)[:, None]
+            embedding = embedding + self.level_embedding(noise_level)
             x = torch.cat([x, mask.to(x.dtype).expand(x.shape[0], 1, *x.shape[2:])], dim=1)
         return self._predict(x, embedding, context)
 
