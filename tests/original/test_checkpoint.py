@@ -27,14 +27,16 @@ TEXT = UNetConfig(
 )
 UNETS = {"unet_short": UNetConfig(), "unet_pred": UNetConfig(noise_levels=251), "unet_text2video": TEXT}
 BETAS = make_schedule(ScheduleConfig()).betas
-TRAINING_ALONE = (
-    "model_ema.decay",
-    "model_ema.num_updates",
-    "betas",
-    "alphas_cumprod",
-    "posterior_mean_coef1",
-    "logvar",
-)
+TABLES = {
+    "betas": BETAS.float(),
+    "alphas_cumprod": torch.cumprod(1 - BETAS, 0).float(),
+    "posterior_mean_coef1": torch.zeros(1000),
+    "logvar": torch.zeros(1000),
+}
+COUNTERS = {"model_ema.decay": torch.tensor(0.9999), "model_ema.num_updates": torch.tensor(7, dtype=torch.int32)}
+CLIP = {"cond_stage_model.transformer.text_model.embeddings.position_ids": torch.zeros(1, 77)}
+
+Shapes = dict[str, tuple[int, ...]]
 
 
 def tensors(shapes: Shapes, prefix: str = "", value: float = 0.0) -> dict[str, Tensor]:
