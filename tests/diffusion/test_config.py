@@ -12,7 +12,7 @@ from lvdm.diffusion.config import (
 
 def test_eps_without_a_last_signal_is_refused():
     schedule = ScheduleConfig(zero_terminal_snr=True)
-    with pytest.raises(ValueError, match="set objective.prediction to `v` or `x0`"):
+    with pytest.raises(ValueError, match=r"set objective\.prediction to `v` or `x0`"):
         check_objective(schedule, ObjectiveConfig(prediction="eps"))
 
 

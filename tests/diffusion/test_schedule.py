@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lvdm.diffusion.config import ScheduleConfig
-from lvdm.diffusion.grids import log_snr_times, uniform_times
+from lvdm.diffusion.grids import LOWEST, even_times, log_snr_times, trailing_times, uniform_times
 from lvdm.diffusion.schedule import make_schedule
 
 
@@ -34,15 +34,60 @@ def test_rates_keep_the_variance_and_fit_the_latents():
     assert schedule.level(999) == pytest.approx((alpha[1].item(), sigma[1].item()))
 
 
+def test_rates_of_single_frames():
+    schedule = make_schedule(ScheduleConfig())
+    levels = torch.tensor([[0, 10, 999], [500, 1, 2]])
+    alpha, sigma = schedule.rates(levels, like=torch.zeros(2, 4, 3, 8, 8, dtype=torch.float64))
+    assert alpha.shape == sigma.shape == (2, 1, 3, 1, 1)
+    for clip in range(2):
+        for frame in range(3):
+            expected = schedule.level(levels[clip, frame].item())
+            assert (alpha[clip, 0, frame].item(), sigma[clip, 0, frame].item()) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["linear", "cosine"])
+def test_zero_terminal_snr_changes_the_last_level_and_not_the_first(kind):
+    plain = make_schedule(ScheduleConfig(kind=kind))
+    rescaled = make_schedule(ScheduleConfig(kind=kind, zero_terminal_snr=True))
+    assert rescaled.zero_terminal_snr
+    assert not plain.zero_terminal_snr
+    assert rescaled.level(999) == (0.0, 1.0)
+    assert rescaled.betas[-1].item() == 1
+    assert rescaled.betas[0].item() == pytest.approx(plain.betas[0].item(), rel=1e-9)
+    assert (rescaled.alphas_cumprod.diff() < 0).all()
+    torch.testing.assert_close(torch.cumprod(1 - rescaled.betas, dim=0), rescaled.alphas_cumprod, rtol=1e-9, atol=0)
+    assert rescaled.rates(torch.tensor([999]), like=torch.zeros(1, 2))[0].item() == 0
+
+
+@pytest.mark.parametrize("zero_terminal_snr", [False, True])
 @pytest.mark.parametrize("levels", [2, 10, 1000])
-def test_every_grid_descends_within_the_schedule(levels):
+def test_every_grid_descends_within_the_schedule(levels, zero_terminal_snr):
+    schedule = make_schedule(ScheduleConfig(steps=levels, zero_terminal_snr=zero_terminal_snr))
     for steps in range(1, levels + 1, max(1, levels // 100)):
-        schedule = make_schedule(ScheduleConfig(steps=levels))
-        for times in (uniform_times(levels, steps), log_snr_times(schedule, steps)):
+        for times in (
+            uniform_times(levels, steps),
+            trailing_times(levels, steps),
+            even_times(schedule, steps),
+            log_snr_times(schedule, steps),
+        ):
             assert len(set(times)) == steps
             assert times == sorted(times, reverse=True)
             assert times[-1] >= 0
             assert times[0] < levels
+
+
+@pytest.mark.parametrize("kind", ["linear", "cosine"])
+@pytest.mark.parametrize("steps", [1, 2, 20, 1000])
+def test_without_a_last_signal_every_grid_starts_there(kind, steps):
+    schedule = make_schedule(ScheduleConfig(kind=kind, zero_terminal_snr=True))
+    assert even_times(schedule, steps)[0] == 999
+    assert log_snr_times(schedule, steps)[0] == 999
+
+
+def test_log_snr_grid_leaves_out_levels_of_noise_alone():
+    schedule = make_schedule(ScheduleConfig(kind="cosine"))
+    alpha, sigma = schedule.level(log_snr_times(schedule, 20)[0])
+    assert math.log(alpha / sigma) == pytest.approx(LOWEST, abs=0.1)
 
 
 def test_log_snr_grid_is_even_from_the_last_level_on():
@@ -63,3 +108,5 @@ def test_more_steps_than_levels_are_refused():
         uniform_times(10, 11)
     with pytest.raises(ValueError, match="lower sampler"):
         log_snr_times(make_schedule(ScheduleConfig(steps=10)), 11)
+    with pytest.raises(ValueError, match="lower sampler"):
+        trailing_times(10, 11)
