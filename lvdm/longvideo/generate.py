@@ -148,9 +148,8 @@ def generate(
         else:
             steps = interpolate(part, done[-1], model, draws, existing)
         for latents in steps:
-            latents = latents[:, :, :length]
-            yield (*done, latents)
-        done.append(latents)
+            yield (*done, latents[:, :, :length])
+        done.append(latents[:, :, :length])
 
 
 def _fill(
