@@ -9,17 +9,10 @@ from lvdm.diffusion.schedule import make_schedule
 from lvdm.models.factory import make_autoencoder
 from lvdm.models.unet import UNet
 from lvdm.models.weights import save_model
-from lvdm.original.checkpoint import (
-    Parts,
-    check_fit,
-    check_training,
-    import_autoencoder,
-    import_unet,
-    split,
-)
+from lvdm.original.checkpoint import Parts, check_fit, check_training, import_autoencoder, import_unet, split
 from lvdm.original.reading import read_state
 from lvdm.stages.pipeline import PipelineConfig
-from lvdm.training.config import DiffusionModelConfig, LatentScaling
+from lvdm.training.config import DiffusionModelConfig
 
 _logger = logging.getLogger(__name__)
 
@@ -55,8 +48,8 @@ def _diffusion_model(config: PipelineConfig, parts: Parts) -> DiffusionModelConf
     if diffusion.scaling is None:
         raise ValueError(
             "the scaling of the latents that a diffusion model was trained with is not in its checkpoint, and "
-            "diffusion.scaling is null; give the published one, e.g. "
-            "--set 'diffusion.scaling={shift: 1.4606637, scale: 0.33422927}'"
+            "diffusion.scaling is null; give the published one (for models of the endoscopy fork: --set "
+            "'diffusion.scaling={shift: 1.4606637, scale: 0.33422927}')"
         )
     check_training(parts, make_schedule(diffusion.schedule).betas, diffusion.scaling.scale)
     _, height, width = config.autoencoder.model.downsample
@@ -70,5 +63,5 @@ def _diffusion_model(config: PipelineConfig, parts: Parts) -> DiffusionModelConf
         condition=diffusion.condition,
         latent_stride=diffusion.latent_stride,
         latent_shape=shape,
-        scaling=LatentScaling(shift=diffusion.scaling.shift, scale=diffusion.scaling.scale),
+        scaling=diffusion.scaling,
     )
