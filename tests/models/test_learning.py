@@ -79,8 +79,6 @@ def test_bfloat16_is_close_to_float32(tiny_unet, form):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="the full-size network is compared on a GPU")
-@pytest.mark.parametrize(
-    "config", [UNetConfig(), UNetConfig(noise_levels=251)], ids=["short videos", "prediction and interpolation"]
-)
-def test_bfloat16_is_close_to_float32_at_full_size(config):
-    assert bfloat16_error(config, size=32, device="cuda") < 0.02
+@pytest.mark.parametrize("model", ["unet_short", "unet_pred", "unet_text2video"])
+def test_bfloat16_is_close_to_float32_at_full_size(published_unets, model):
+    assert bfloat16_error(published_unets[model], size=32, device="cuda") < 0.02
