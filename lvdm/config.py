@@ -90,7 +90,9 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
 
 
 def merge(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
-    """``base`` with ``override`` laid over it, mapping by mapping; lists and scalars are replaced."""
+    """``base`` with ``override`` laid over it, mapping by mapping; lists, scalars and other kinds are replaced."""
+    if "kind" in override and override["kind"] != base.get("kind"):
+        return dict(override)  # keys of one kind mean nothing to another
     merged = dict(base)
     for key, value in override.items():
         both = isinstance(merged.get(key), dict) and isinstance(value, dict)
@@ -116,7 +118,7 @@ def _explain(error: ValidationError, cls: type[BaseModel], source: str) -> str:
         key = ".".join(str(part) for part in problem["loc"]) or "(top level)"
         if problem["type"] == "extra_forbidden":
             name = str(problem["loc"][-1])
-            close = difflib.get_close_matches(name, sorted(_field_names(cls)), n=1)
+            close = difflib.get_close_matches(name, sorted(_field_names(cls) - {name}), n=1)
             hint = f"; did you mean {close[0]!r}?" if close else "; remove it"
             lines.append(f"  {key}: unknown key{hint}")
         elif problem["type"] == "missing":

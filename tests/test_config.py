@@ -163,6 +163,25 @@ def test_schema_is_up_to_date():
     assert written == PipelineConfig.model_json_schema(), "run: lvdm schema > config/schema.json"
 
 
+def test_an_override_with_another_kind_replaces_what_it_overrides():
+    frames = {"kind": "frames", "hidden_channels": 32, "channel_mult": [1, 2, 2, 2]}
+    pipeline = parse(
+        PipelineConfig,
+        {
+            "datasets": {
+                "one": {
+                    "videos": "*.mp4",
+                    "override": {"autoencoder": {"model": frames}, "diffusion": {"model": {"temporal_length": 16}}},
+                }
+            },
+            "autoencoder": {"model": {"hidden_channels": 8, "norm_groups": 8, "downsample": [4, 8, 8]}},
+        },
+        "test",
+    )
+    model = for_dataset(pipeline, "one").autoencoder.model
+    assert (model.kind, model.hidden_channels, model.norm_groups, model.downsample) == ("frames", 32, 32, (1, 8, 8))
+
+
 def test_the_guide_names_every_key():
     guide = (ROOT / "config" / "README.md").read_text()
     schema = PipelineConfig.model_json_schema()
