@@ -65,8 +65,7 @@ class TransformerBlock(nn.Module):
         """``tokens (B, T, S, C)``, S positions of T frames, to the same shape; ``context (B, L, D)``."""
         count, length = tokens.shape[:2]
         frames = rearrange(tokens, "b t s c -> (b t) s c")
-        normed = self.norm_spatial(frames)
-        frames = frames + self.spatial(normed, normed)
+        frames = frames + self.spatial(self.norm_spatial(frames))
 
         tracks = rearrange(frames, "(b t) s c -> (b s) t c", b=count)
         tracks = tracks + self.temporal1(self.norm_temporal1(tracks))
@@ -83,7 +82,7 @@ class TransformerBlock(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head attention to a context; query, key and value are projected without bias."""
+    """Multi-head attention, to a context or among the tokens; query, key and value are projected without bias."""
 
     def __init__(self, channels: int, context_channels: int, heads: int):
         super().__init__()
@@ -93,8 +92,9 @@ class Attention(nn.Module):
         self.value = nn.Linear(context_channels, channels, bias=False)
         self.out = nn.Linear(channels, channels)
 
-    def forward(self, tokens: Tensor, context: Tensor) -> Tensor:
-        """``tokens (N, S, C)`` to the same shape; ``context (N, L, D)``."""
+    def forward(self, tokens: Tensor, context: Tensor | None = None) -> Tensor:
+        """``tokens (N, S, C)`` to the same shape; ``context (N, L, D)``, or None for the tokens themselves."""
+        context = tokens if context is None else context
         projected = self.query(tokens), self.key(context), self.value(context)
         attended = self._attend(*(rearrange(part, "n s (k d) -> n k s d", k=self.heads) for part in projected))
         return self.out(rearrange(attended, "n k s d -> n s (k d)"))
@@ -105,14 +105,14 @@ class Attention(nn.Module):
 
 
 class RelativeAttention(Attention):
-    """Self-attention of a sequence, aware of distances (Shaw et al. 2018, equations 3 and 4)::
+    """Attention among the tokens of a sequence, aware of their distances (Shaw et al. 2018, equations 3 and 4)::
 
         logit[i, j] = q_i . (k_j + r[i, j]) / sqrt(d)
         out[i]      = sum_j softmax_j(logit[i, j]) (v_j + u[i, j])
 
-    It starts as the identity of the residual branch that it is, so that a network whose other layers come from
-    an image model still makes those images. (The original starts query, key and value at 0 as well, where learning
-    can only begin through u; here they are drawn as in any linear layer.)
+    Its result starts at 0, so that a network whose other layers come from an image model still makes those images.
+    (The original starts query, key and value at 0 as well, where learning can only begin through u; here they are
+    drawn as in any linear layer.)
     """
 
     def __init__(self, channels: int, heads: int, reach: int):
@@ -120,10 +120,6 @@ class RelativeAttention(Attention):
         self.relative_key = RelativePosition(reach, channels // heads)
         self.relative_value = RelativePosition(reach, channels // heads)
         zero_initialised(self.out)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """``(N, T, C)`` to the same shape."""
-        return super().forward(tokens, tokens)
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         length = query.shape[2]
