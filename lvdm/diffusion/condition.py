@@ -46,8 +46,10 @@ def given(mask: Tensor, frames: Tensor, noise_level: int, schedule: Schedule, no
     """The condition for ``frames (B, C, T, H, W)`` where ``mask (B, 1, T, 1, 1)`` is 1.
 
     ``noise_level`` of ``schedule`` is what the network is told and the frames are perturbed to, with the standard
-    normal ``noise (B, C, T, H, W)``.
+    normal ``noise (B, C, T, H, W)``. Raises ``ValueError`` for a level that the schedule does not have.
     """
+    if not 0 <= noise_level < schedule.steps:
+        raise ValueError(f"noise_level is {noise_level}, but the schedule has levels 0 to {schedule.steps - 1}")
     return FrameCondition(mask, frames, diffuse(frames, noise, *schedule.level(noise_level)), noise_level)
 
 

@@ -15,7 +15,7 @@ class Prediction(NamedTuple):
     eps: Tensor
 
 
-def diffuse(x0: Tensor, eps: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+def diffuse(x0: Tensor, eps: Tensor, alpha: Tensor | float, sigma: Tensor | float) -> Tensor:
     """The noisy latent: ``alpha x0 + sigma eps`` (Ho et al. 2020, equation 4)."""
     return alpha * x0 + sigma * eps
 

@@ -55,8 +55,7 @@ def ddim(
         now, after = schedule.alphas_cumprod[t].item(), schedule.alphas_cumprod[following].item()
         variance = eta**2 * (1 - after) / (1 - now) * (1 - now / after)
         x0, eps = denoise(x, t)
-        # Not below 0: with eta 1 and nearly nothing kept, rounding may say so.
-        x = math.sqrt(after) * x0 + math.sqrt(max(1 - after - variance, 0.0)) * eps
+        x = math.sqrt(after) * x0 + math.sqrt(1 - after - variance) * eps
         if variance > 0:
             x = x + math.sqrt(variance) * noise(index)
     return x

@@ -49,6 +49,13 @@ def test_perturbed_frames_have_the_variance_of_their_level(schedule, noise_level
     assert (condition.perturbed - alpha * frames).std().item() == pytest.approx(sigma, rel=0.01)
 
 
+@pytest.mark.parametrize("noise_level", [-1, 1000])
+def test_a_level_beyond_the_schedule_is_refused(schedule, noise_level):
+    frames = torch.zeros(SHAPE)
+    with pytest.raises(ValueError, match="levels 0 to 999"):
+        given(mask(0), frames, noise_level, schedule, frames)
+
+
 def test_the_network_sees_given_frames_at_their_level_and_the_others_at_theirs(schedule, condition):
     seen = {}
 
