@@ -113,20 +113,18 @@ def check_fit(parts: Parts, autoencoder_network: Autoencoder, unet_network: UNet
     if not (parts.autoencoder or parts.has_diffusion):
         some = ", ".join(list(parts.unknown)[:5]) or "none"
         raise ValueError(f"neither an autoencoder nor a diffusion model of LVDM is in it; its first keys: {some}")
+    shapes = unet.expected(unet_network)
+    sections = (
+        (parts.first_stage, parts.autoencoder, _names(autoencoder_network).expected(autoencoder_network)),
+        (_UNET, parts.unet, shapes),
+        (_AVERAGED, parts.averaged, {_averaged(name): shape for name, shape in shapes.items()}),
+    )
     found = dict(parts.unknown)
     wanted: dict[str, tuple[int, ...]] = {}
-    expected = {
-        parts.first_stage: (parts.autoencoder, _names(autoencoder_network).expected(autoencoder_network)),
-        _UNET: (parts.unet, unet.expected(unet_network)),
-        _AVERAGED: (
-            parts.averaged,
-            {_averaged(name): shape for name, shape in unet.expected(unet_network).items()},
-        ),
-    }
-    for prefix, (tensors, shapes) in expected.items():
+    for prefix, tensors, expected in sections:
         if tensors:
             found |= {prefix + name: tensor for name, tensor in tensors.items()}
-            wanted |= {prefix + name: shape for name, shape in shapes.items()}
+            wanted |= {prefix + name: shape for name, shape in expected.items()}
     groups = {
         "missing": [f"{name}: wanted {wanted[name]}" for name in wanted.keys() - found.keys()],
         "unknown": [f"{name}: found {tuple(found[name].shape)}" for name in found.keys() - wanted.keys()],
