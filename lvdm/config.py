@@ -10,6 +10,7 @@ import difflib
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
@@ -66,7 +67,7 @@ def parse(cls: type[ConfigT], data: Any, source: str) -> ConfigT:
         # Through JSON, where lists stand for tuples and strings for paths also in strict mode.
         return cls.model_validate_json(json.dumps(_numbers(data)))
     except ValidationError as error:
-        raise ConfigError(_explain(error, cls, source)) from None
+        raise ConfigError(_explain(error, cls, data, source)) from None
     except TypeError as error:
         raise ConfigError(f"{source}: {error}; use plain numbers, strings, lists and mappings") from None
 
@@ -112,10 +113,10 @@ def _numbers(value: Any) -> Any:
     return value
 
 
-def _explain(error: ValidationError, cls: type[BaseModel], source: str) -> str:
+def _explain(error: ValidationError, cls: type[BaseModel], data: Any, source: str) -> str:
     lines = []
     for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"]) or "(top level)"
+        key = ".".join(_keys(problem["loc"], data)) or "(top level)"
         if problem["type"] == "extra_forbidden":
             name = str(problem["loc"][-1])
             close = difflib.get_close_matches(name, sorted(_field_names(cls) - {name}), n=1)
@@ -128,6 +129,15 @@ def _explain(error: ValidationError, cls: type[BaseModel], source: str) -> str:
             message = problem["msg"].removeprefix("Value error, ")
             lines.append(f"  {key}: {message} (got {problem['input']!r:.100})")
     return f"{source}: the configuration is not valid\n" + "\n".join(lines)
+
+
+def _keys(location: tuple[int | str, ...], data: Any) -> Iterator[str]:
+    """The keys of a location in ``data``, without the kinds that pydantic names where there are several."""
+    for number, part in enumerate(location):
+        if isinstance(data, dict) and part not in data and number < len(location) - 1:
+            continue
+        yield str(part)
+        data = data.get(part) if isinstance(data, dict) else None
 
 
 def _field_names(cls: type[BaseModel]) -> set[str]:

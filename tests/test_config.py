@@ -163,6 +163,31 @@ def test_schema_is_up_to_date():
     assert written == PipelineConfig.model_json_schema(), "run: lvdm schema > config/schema.json"
 
 
+def test_messages_name_keys_as_they_are_written():
+    with pytest.raises(ConfigError, match=r"^test: .*\n  autoencoder\.model\.depth: unknown key"):
+        parse(PipelineConfig, {"datasets": {"a": {"videos": "*"}}, "autoencoder": {"model": {"depth": 1}}}, "test")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"task": "prediction"}, "set `model.noise_levels` to `condition.max_noise_level` \\+ 1, 251"),
+        ({"model": {"noise_levels": 251}}, "for the tasks prediction and interpolation"),
+        ({"task": "prediction", "model": {"noise_levels": 251}, "condition": {"given": [4]}}, "stay below"),
+        ({"task": "interpolation", "model": {"noise_levels": 251, "temporal_length": 2}}, "at least 3"),
+        (
+            {"task": "prediction", "model": {"noise_levels": 251}, "schedule": {"steps": 100}},
+            "at most `schedule.steps`",
+        ),
+        ({"schedule": {"zero_terminal_snr": True}}, "set objective.prediction to `v` or `x0`"),
+        ({"latent_stride": 2}, "diffusion.latent_stride 2"),
+    ],
+)
+def test_parts_of_the_diffusion_model_that_do_not_fit(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        parse(PipelineConfig, {"datasets": {"a": {"videos": "*"}}, "diffusion": changes}, "test")
+
+
 def test_an_override_with_another_kind_replaces_what_it_overrides():
     frames = {"kind": "frames", "hidden_channels": 32, "channel_mult": [1, 2, 2, 2]}
     pipeline = parse(

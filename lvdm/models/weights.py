@@ -1,5 +1,6 @@
 """Weights as safetensors, beside a ``.json`` with the configuration that made them."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ def save_model(path: str | Path, state: Mapping[str, Tensor], config: Mapping[st
     record.unlink(missing_ok=True)
     with publish(path) as temporary:
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, temporary)
+        # safetensors lets the owner alone read its files; on a shared file system others do, as far as the umask goes.
+        os.umask(mask := os.umask(0))
+        temporary.chmod(0o666 & ~mask)
     write_json(record, dict(config))
 
 

@@ -133,6 +133,8 @@ class DiffusionSettings(Config):
                 f"for task {self.task} set `model.noise_levels` to `condition.max_noise_level` + 1, "
                 f"{self.condition.max_noise_level + 1} (it is {levels})"
             )
+        if self.task != "unconditional" and self.condition.max_noise_level > self.schedule.steps:
+            raise ValueError(f"`condition.max_noise_level` must be at most `schedule.steps`, {self.schedule.steps}")
         if self.task == "prediction" and max(self.condition.given) >= length:
             raise ValueError(f"`condition.given` must stay below `model.temporal_length`, {length}")
         if self.task == "interpolation" and length < 3:
