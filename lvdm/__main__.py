@@ -24,6 +24,7 @@ _logger = logging.getLogger("lvdm")
 # In the order of the pipeline; the names of the modules in lvdm/stages, with dashes.
 STAGES = (
     "make-demo-videos",
+    "fetch",
     "probe",
     "extract",
     "export-frames",

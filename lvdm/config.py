@@ -13,9 +13,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
+from urllib.parse import unquote, urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 ConfigT = TypeVar("ConfigT", bound="Config")
 
@@ -56,6 +57,41 @@ class ComputeConfig(Config):
         2, ge=1, description="CPU threads of torch. Fixed, because sums in another order differ in the last bit."
     )
     workers: int = Field(0, ge=0, description="Processes that load training data; 0: the training process.")
+
+
+class NetworkFile(Config):
+    """A file with a trained network of somebody else: where it is, and how it is known to be the right one.
+
+    Of ``sha256``, ``git_blob`` and ``size`` each that is given must hold, and at least one is needed
+    before anything is loaded: without one, fetching or reading the file is an error that says what they are.
+    """
+
+    url: str | None = Field(None, pattern="^https?://[^/ ]+/", description="Where stage fetch gets it.")
+    path: Path | None = Field(None, description="A file that is here already, in place of `url`; works offline.")
+    sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$", description="SHA-256 of its bytes.")
+    git_blob: str | None = Field(None, pattern="^[0-9a-f]{40}$", description="Its id as `git hash-object` prints it.")
+    size: int | None = Field(None, ge=1, description="Bytes.")
+    licence: str = Field("", description="Under which terms it may be used; a note for people.")
+
+    @model_validator(mode="after")
+    def _one_place(self):
+        if (self.url is None) == (self.path is None):
+            raise ValueError("a network's file has either a `url`, to be fetched, or a `path`")
+        return self
+
+    @property
+    def verifiable(self) -> bool:
+        """Whether anything is stated that the file can be checked against."""
+        return any(value is not None for value in (self.sha256, self.git_blob, self.size))
+
+    @property
+    def name(self) -> str:
+        """Its file name in a cache: that of the URL, and a mark of the content, as other content is another file."""
+        place = self.path.name if self.path else unquote(urlsplit(self.url).path)
+        place = Path(re.sub(r"[^\w.-]", "_", place.rpartition("/")[2]).lstrip(".") or "network")
+        unmarked = hashlib.sha256(f"{self.url} {self.path} {self.size}".encode()).hexdigest()
+        mark = self.sha256 or self.git_blob or unmarked
+        return f"{place.stem}-{mark[:12]}{place.suffix}"
 
 
 def parse(cls: type[ConfigT], data: Any, source: str) -> ConfigT:

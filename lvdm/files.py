@@ -8,11 +8,14 @@ import hashlib
 import json
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from lvdm.config import NetworkFile
+
+_BLOCK_BYTES = 2**20
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -71,3 +74,54 @@ def content_hash(path: str | Path) -> str:
     for file in sorted(p for p in path.rglob("*") if p.is_file()):
         digest.update(f"{file.relative_to(path)}\0{content_hash(file)}\n".encode())
     return digest.hexdigest()
+
+
+def verify(path: str | Path, file: NetworkFile) -> None:
+    """Check a file against what ``file`` states of it, reading it block by block.
+
+    Raises ``ValueError`` that names the file, what it is and what was wanted.
+    """
+    with _opened(path) as stream:
+        _verify(path, file, iter(lambda: stream.read(_BLOCK_BYTES), b""), Path(path).stat().st_size)
+
+
+def verified_bytes(path: str | Path, file: NetworkFile) -> bytes:
+    """The content of a file, after it is found to be what ``file`` states.
+
+    The bytes that were verified are the bytes returned: a file that changes in between is no risk.
+    Raises ``ValueError`` as :func:`verify` does.
+    """
+    with _opened(path) as stream:
+        content = stream.read()
+    _verify(path, file, [content], len(content))
+    return content
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[Any]:
+    try:
+        with Path(path).open("rb") as stream:
+            yield stream
+    except OSError as error:
+        raise ValueError(f"{path}: the network's file cannot be read: {error.strerror}; check the path") from None
+
+
+def _verify(path: str | Path, file: NetworkFile, blocks: Iterable[bytes], size: int) -> None:
+    sha256, git_blob = hashlib.sha256(), hashlib.sha1(f"blob {size}\0".encode(), usedforsecurity=False)
+    for block in blocks:
+        sha256.update(block)
+        git_blob.update(block)
+    found = {"sha256": sha256.hexdigest(), "git_blob": git_blob.hexdigest(), "size": size}
+    stated = {key: getattr(file, key) for key in found if getattr(file, key) is not None}
+    if not stated:
+        raise ValueError(
+            f"{path}: nothing says which file is the right one, so it is not used. It has "
+            + ", ".join(f"{key} {value}" for key, value in found.items())
+            + ": state one of these if you trust this file"
+        )
+    for key, wanted in stated.items():
+        if found[key] != wanted:
+            raise ValueError(
+                f"{path} ({size} bytes) has the {key} {found[key]}, but {wanted} is wanted; it was not loaded. "
+                f"Fetch it again, or correct `{key}` if you trust this file"
+            )

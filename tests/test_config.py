@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lvdm.config import ConfigError, load, merge, parse, read_mapping
+from lvdm.config import ConfigError, NetworkFile, load, merge, parse, read_mapping
 from lvdm.stages.config import TrainAutoencoderConfig
 from lvdm.stages.pipeline import PipelineConfig, for_dataset, stage_config
 
@@ -285,3 +285,24 @@ def test_a_change_reaches_just_the_stages_that_it_concerns(change, stale):
 def test_published_defaults_hold_beside_given_values():
     training = parse(TrainAutoencoderConfig, {"training": {"steps": 5}}, source="test").training
     assert (training.steps, training.learning_rate, training.betas) == (5, 3.6e-5, (0.5, 0.9))
+
+
+# -------------------------------------------------------------------------------------- network files
+
+
+def test_a_network_file_has_one_place():
+    for places in ({}, {"url": "https://example.org/a.pt", "path": "a.pt"}):
+        with pytest.raises(ConfigError, match="either a `url`, to be fetched, or a `path`"):
+            parse(NetworkFile, {"size": 1, **places}, source="test")
+    with pytest.raises(ConfigError, match="url: String should match"):
+        parse(NetworkFile, {"url": "file:///etc/passwd", "size": 1}, source="test")
+
+
+def test_the_name_in_the_cache_tells_contents_apart():
+    url = "https://example.org/s/x%20y/i3d.pt?dl=1"
+    names = [NetworkFile(url=url, **mark).name for mark in ({"sha256": "a" * 64}, {"git_blob": "b" * 40}, {"size": 3})]
+    assert names[:2] == ["i3d-aaaaaaaaaaaa.pt", "i3d-bbbbbbbbbbbb.pt"]
+    assert re.fullmatch(r"i3d-[0-9a-f]{12}\.pt", names[2])
+    assert NetworkFile(url=url, size=4).name != names[2]
+    assert re.fullmatch(r"x_y-[0-9a-f]{12}", NetworkFile(url="https://example.org/a/x%2F..%2Fx%20y", size=3).name)
+    assert re.fullmatch(r"network-[0-9a-f]{12}", NetworkFile(url="https://example.org/a/", size=3).name)

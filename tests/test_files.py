@@ -1,10 +1,13 @@
 """Publishing: whole or not at all."""
 
+import hashlib
 import os
+import subprocess
 
 import pytest
 
-from lvdm.files import content_hash, publish, read_json, write_json
+from lvdm.config import NetworkFile
+from lvdm.files import content_hash, publish, read_json, verified_bytes, verify, write_json
 
 
 def _names(folder):
@@ -67,3 +70,31 @@ def test_content_hash_sees_bytes_and_names_but_not_times(tmp_path):
     file.rename(file.with_name("1.png"))
     assert content_hash(file.with_name("1.png")) == of_file
     assert content_hash(file.parent) != of_folder
+
+
+@pytest.fixture
+def network(tmp_path):
+    path = tmp_path / "i3d.pt"
+    path.write_bytes(bytes(range(256)) * 9000)  # more than a block
+    return path
+
+
+def test_a_network_file_is_verified_by_each_of_its_marks(network):
+    content = network.read_bytes()
+    blob = subprocess.run(["git", "hash-object", network], capture_output=True, text=True, check=True).stdout.strip()
+    right = {"sha256": hashlib.sha256(content).hexdigest(), "git_blob": blob, "size": len(content)}
+    wrong = {"sha256": "0" * 64, "git_blob": "0" * 40, "size": 3}
+    for key in right:
+        file = NetworkFile(path=network, **{key: right[key]})
+        assert verified_bytes(network, file) == content
+        verify(network, file)
+        for check in (verify, verified_bytes):
+            with pytest.raises(ValueError, match=rf"i3d\.pt .* has the {key} {right[key]}, but {wrong[key]} is wanted"):
+                check(network, NetworkFile(path=network, **{**right, key: wrong[key]}))
+
+
+def test_nothing_is_used_unverified(network, tmp_path):
+    with pytest.raises(ValueError, match=r"i3d\.pt: nothing says which .* sha256 [0-9a-f]{64}, .* size 2304000"):
+        verified_bytes(network, NetworkFile(path=network))
+    with pytest.raises(ValueError, match=r"missing\.pt: .* cannot be read"):
+        verified_bytes(tmp_path / "missing.pt", NetworkFile(path=network, size=1))
