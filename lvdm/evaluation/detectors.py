@@ -1,9 +1,9 @@
-"""Detectors: networks whose features stand for what a clip shows.
+"""Detectors: networks whose features stand for what a clip, or a frame, shows.
 
-A detector maps uint8 clips (B, T, H, W, 3) to float32 features (B, D).
+Each kind of network is called in its own way (:data:`_CALLS`); all take uint8 clips (B, T, H, W, 3) and give
+:class:`Features`.
 """
 
-import hashlib
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,69 +14,181 @@ from einops import rearrange, reduce
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lvdm.evaluation import i3d
 from lvdm.evaluation.config import DetectorConfig
+from lvdm.files import verified_bytes
 
-Detector = Callable[[Tensor], Tensor]
+Network = Callable[..., Tensor]
 
-
-def load_detector(config: DetectorConfig, device: torch.device) -> Detector:
-    """The detector that ``config`` describes, on ``device``.
-
-    Raises ``ValueError`` when its file is missing, is not the file that the checksum names, or is no
-    TorchScript; and, when called, when its output has not the size that ``config`` states.
-    """
-    if config.kind == "random3d":
-        network = Random3D(config.features, torch.Generator().manual_seed(config.seed))
-        return network.eval().requires_grad_(False).to(device)
-    return TorchScriptDetector(_load_verified(config.path, config.sha256, device), config.features, config.path)
+_C3D_FRAMES = 16
 
 
 @dataclass(frozen=True)
-class TorchScriptDetector:
-    """A TorchScript network with the call contract of StyleGAN-V's I3D (Skorokhodov et al. 2022).
+class Features:
+    """What a detector says of n clips or frames, on its device.
 
-    The network takes float (B, 3, T, H, W) in [0, 255] and the keywords ``rescale=True`` (to [-1, 1]),
-    ``resize=True`` (to its own resolution) and ``return_features=True``, and returns (B, ``features``).
+    ``values`` is float32 (n, D); ``probabilities`` float32 (n, K), where the detector classifies.
     """
 
-    network: Callable[..., Tensor]
-    features: int
-    path: Path
+    values: Tensor
+    probabilities: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A network on a device, with what is known of it; made by :func:`load_detector`."""
+
+    config: DetectorConfig
+    network: Network
+    device: torch.device
+    name: str
 
     @torch.inference_mode()
-    def __call__(self, clips: Tensor) -> Tensor:
-        videos = rearrange(clips, "b t h w c -> b c t h w").float().contiguous()
-        features = self.network(videos, rescale=True, resize=True, return_features=True)
-        expected = (len(clips), self.features)
-        if tuple(features.shape) != expected:
+    def __call__(self, clips: Tensor) -> Features:
+        """The features of uint8 clips (B, T, H, W, 3) on the detector's device.
+
+        One row a clip, or, of detectors of frames, one a frame: those of the first clip, then of the next.
+        Raises ``ValueError`` when the clips are elsewhere or too short, when the network does not take them as
+        its kind does, and when what it gives has not the size or the meaning that ``config`` states.
+        """
+        if clips.device != self.device:
             raise ValueError(
-                f"{self.path} gives features of shape {tuple(features.shape)}, but {expected} is expected; "
-                "set `features` of this detector to the values it gives a clip, or use another file"
+                f"the clips are on {clips.device}, but {self.name} is on {self.device}; move the clips there"
             )
-        return features.float()
+        _check_length(self.config.kind, clips.shape[1])
+        try:
+            # Optimised, a TorchScript network computes its first batches in another way than those that follow,
+            # and a clip's last bits would depend on where in the stream it is.
+            with torch.jit.optimized_execution(False):
+                features = _CALLS[self.config.kind](self.network, clips)
+        except (RuntimeError, torch.jit.Error) as error:
+            if "out of memory" in str(error):  # torch.OutOfMemoryError, but not where TorchScript passes it on
+                raise ValueError(f"no memory for {len(clips)} clips at a time; lower evaluate.batch_size") from error
+            raise ValueError(
+                f"{self.name} cannot be called as kind `{self.config.kind}` is, with clips {tuple(clips.shape)} on "
+                f"{self.device}: {_reason(error)}; set another `kind`, or use another file"
+            ) from error
+        return self._checked(features, len(clips) * (clips.shape[1] if self.config.sees == "frames" else 1))
+
+    def _checked(self, features: Features, rows: int) -> Features:
+        values = self._floats(features.values, rows)
+        if values.shape[1] != self.config.features:
+            raise ValueError(
+                f"{self.name} gives {values.shape[1]} values, but `features` of this detector is "
+                f"{self.config.features}; set it to {values.shape[1]}, or use another file"
+            )
+        if features.probabilities is None:
+            return Features(values)
+        probabilities = self._floats(features.probabilities, rows)
+        if bool((probabilities < 0).any()) or bool(((probabilities.sum(dim=1) - 1).abs() > 1e-3).any()):
+            raise ValueError(f"{self.name} gives numbers that are no probabilities (logits?); use another file")
+        return Features(values, probabilities)
+
+    def _floats(self, found: Tensor, rows: int) -> Tensor:
+        """What the network returned, if it is ``rows`` rows of numbers on this device."""
+        if not isinstance(found, Tensor):
+            raise ValueError(f"{self.name} gives a {type(found).__name__}, but one tensor of features is needed")
+        if found.dim() != 2 or len(found) != rows:
+            raise ValueError(f"{self.name} gives the shape {tuple(found.shape)}, but ({rows}, values) is needed")
+        if found.device != self.device:
+            raise ValueError(f"{self.name} was loaded to {self.device}, but what it gives is on {found.device}")
+        return found.float()
 
 
-def _load_verified(path: Path, sha256: str, device: torch.device) -> Callable[..., Tensor]:
-    """Load a TorchScript file, but only after its checksum is found right.
+def load_detector(config: DetectorConfig, network: Path | None, device: torch.device) -> Detector:
+    """The detector that ``config`` describes, on ``device``, its weights those of the file ``network``.
 
-    The bytes that were hashed are the bytes that are loaded, so a file that changes in between is no risk.
+    The file is read once and verified against ``config.file``; what was verified is what is loaded, and no
+    code in it is run but TorchScript's. Raises ``ValueError`` when it is missing, is another file, or holds no
+    network of this kind.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ValueError(f"{path}: the detector's file cannot be read: {error.strerror}; check `path`") from None
-    found = hashlib.sha256(content).hexdigest()
-    if found != sha256:
-        raise ValueError(
-            f"{path} ({len(content)} bytes) has the SHA-256 {found}, but the configuration says {sha256}; it was "
-            "not loaded. Fetch it again, or correct `sha256` if you trust this file"
-        )
+    device = torch.empty(0, device=device).device  # with its number, as tensors state theirs
+    if config.kind == "random3d":
+        stand_in = Random3D(config.features, torch.Generator().manual_seed(config.seed))
+        return Detector(config, stand_in.eval().to(device), device, "the random3d detector")
+    if network is None:
+        raise ValueError(f"a detector of kind `{config.kind}` needs its file; give --network, as stage fetch writes it")
+    content = verified_bytes(network, config.file)
+    if config.kind == "i3d-state-dict":
+        loaded = i3d.load_i3d(content, str(network)).eval().requires_grad_(False).to(device)
+    else:
+        loaded = _load_script(content, network, device)
+    return Detector(config, loaded, device, str(network))
+
+
+def _load_script(content: bytes, path: Path, device: torch.device) -> Network:
     try:
         # Unlike torch.load, this runs no pickled Python: TorchScript's reader is restricted to its own types.
         return torch.jit.load(io.BytesIO(content), map_location=device).eval()
     except RuntimeError as error:
-        reason = str(error).partition("\n")[0]
-        raise ValueError(f"{path} is no TorchScript file ({reason}); save it with torch.jit.save") from None
+        raise ValueError(
+            f"{path} is no TorchScript file ({_reason(error)}); give one that torch.jit.save wrote"
+        ) from None
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong: the last line where TorchScript puts a trace before it, else the first."""
+    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()] or ["no reason given"]
+    return lines[-1] if "TorchScript" in lines[0] else lines[0]
+
+
+def _check_length(kind: str, frames: int) -> None:
+    if kind == "c3d" and frames != _C3D_FRAMES:
+        raise ValueError(f"a detector of kind `c3d` takes clips of {_C3D_FRAMES} frames, but these have {frames}")
+    if kind == "i3d-state-dict" and frames < i3d.MIN_FRAMES:
+        raise ValueError(f"a detector of kind `{kind}` takes at least {i3d.MIN_FRAMES} frames, but clips have {frames}")
+
+
+def _videos(clips: Tensor) -> Tensor:
+    return rearrange(clips, "b t h w c -> b c t h w").contiguous()
+
+
+def _frames(clips: Tensor) -> Tensor:
+    return rearrange(clips, "b t h w c -> (b t) c h w").contiguous()
+
+
+def _call_i3d(network: Network, clips: Tensor) -> Features:
+    """StyleGAN-V's I3D (Skorokhodov et al. 2022): it resizes to 224 x 224 and scales to [-1, 1] by itself."""
+    return Features(network(_videos(clips), rescale=True, resize=True, return_features=True))
+
+
+def _call_inception(network: Network, clips: Tensor) -> Features:
+    """NVIDIA's Inception 2015-12-05: features for FID; a softmax without bias, as the first inception scores took."""
+    frames = _frames(clips)
+    return Features(network(frames, return_features=True), network(frames, no_output_bias=True))
+
+
+def _call_c3d(network: Network, clips: Tensor) -> Features:
+    """StyleGAN-V's C3D of UCF-101: levels in [0, 255] in, a softmax out, which stands for the features too."""
+    probabilities = network(_videos(clips))
+    return Features(probabilities, probabilities)
+
+
+def _call_i3d_state_dict(network: Network, clips: Tensor) -> Features:
+    return Features(network(i3d.preprocess(clips)))
+
+
+def _call_video(network: Network, clips: Tensor) -> Features:
+    return Features(network(_videos(clips).float() / 127.5 - 1))
+
+
+def _call_image(network: Network, clips: Tensor) -> Features:
+    return Features(network(_frames(clips).float() / 127.5 - 1))
+
+
+def _call_random3d(network: Network, clips: Tensor) -> Features:
+    return Features(network(clips))
+
+
+_CALLS: dict[str, Callable[[Network, Tensor], Features]] = {
+    "i3d": _call_i3d,
+    "inception": _call_inception,
+    "c3d": _call_c3d,
+    "i3d-state-dict": _call_i3d_state_dict,
+    "video": _call_video,
+    "image": _call_image,
+    "random3d": _call_random3d,
+}
 
 
 class Random3D(nn.Module):
