@@ -150,11 +150,20 @@ def load_i3d(content: bytes, source: str) -> InceptionI3D:
         reason = str(error).partition("\n")[0]
         raise ValueError(f"{source} holds no tensors as torch.save writes them ({reason}); fetch it again") from None
     bias = state.get("logits.conv3d.bias") if isinstance(state, dict) else None
-    if not isinstance(bias, Tensor):
+    if not isinstance(bias, Tensor) or bias.dim() != 1:
         raise ValueError(f"{source} holds no weights of I3D: there is no `logits.conv3d.bias`; is it another file?")
     network = InceptionI3D(len(bias))
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        raise ValueError(f"{source} holds the weights of another network: {error}") from None
+    wanted, found = _shapes(network.state_dict()), _shapes(state)
+    wrong = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+    if wrong:
+        raise ValueError(
+            f"{source} holds the weights of another network: {len(wrong)} tensors are missing, unknown or of another "
+            f"shape, such as {', '.join(wrong[:3])}"
+        )
+    network.load_state_dict(state, strict=False)
     return network
+
+
+def _shapes(state: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor but the counters of batches, which no score depends on and old files lack."""
+    return {name: tuple(tensor.shape) for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
