@@ -1,25 +1,30 @@
 """LPIPS (Zhang et al. 2018, arXiv:1801.03924) through the TorchScript VGG16 of NVIDIA's metrics."""
 
+import io
 from pathlib import Path
 
 import torch
+from einops import rearrange
 from torch import Tensor
+
+from lvdm.config import NetworkFile
+from lvdm.files import verified_bytes
 
 
 class PerceptualDistance:
     """LPIPS distance of images by a frozen network.
 
     Not a ``torch.nn.Module``: the network is an input, so it belongs in no checkpoint and no optimiser.
-    ``path`` is NVIDIA's vgg16.pt, whose features are scaled such that their squared distance is LPIPS.
-    Raises ``FileNotFoundError`` when it is missing and ``ValueError`` when it is no such network.
+    ``path`` holds what ``file`` states: NVIDIA's vgg16.pt, whose features are scaled such that their squared distance
+    is LPIPS. Raises ``ValueError`` when it is missing, another file, or no such network; it is not loaded before it is
+    found to be the right one.
     """
 
-    def __init__(self, path: str | Path, device: torch.device | str = "cpu"):
+    def __init__(self, path: str | Path, file: NetworkFile, device: torch.device | str = "cpu"):
         self.path = Path(path)
-        if not self.path.is_file():
-            raise FileNotFoundError(f"{path} is missing; fetch NVIDIA's vgg16.pt, or set loss.perceptual: null")
+        content = verified_bytes(path, file)
         try:
-            self.network = torch.jit.load(str(path), map_location=device).eval()
+            self.network = torch.jit.load(io.BytesIO(content), map_location=device).eval()
         except RuntimeError as error:
             reason = str(error).strip().partition("\n")[0]
             raise ValueError(f"{path}: not a TorchScript file ({reason}); fetch NVIDIA's vgg16.pt again") from None
@@ -38,6 +43,11 @@ class PerceptualDistance:
         with torch.no_grad():
             wanted = self._features(targets)
         return (self._features(images) - wanted).float().square().flatten(start_dim=1).sum(dim=1)
+
+    def of_clips(self, clips: Tensor, targets: Tensor) -> Tensor:
+        """Mean distance of the frames of each clip, (B,), for clips (B, 3, T, H, W) in [-1, 1]."""
+        images, wanted = (rearrange(part, "b c t h w -> (b t) c h w") for part in (clips, targets))
+        return rearrange(self(images, wanted), "(b t) -> b t", b=len(clips)).mean(dim=1)
 
     def _features(self, images: Tensor) -> Tensor:
         levels = (images.float() + 1) * 127.5

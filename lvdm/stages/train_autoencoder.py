@@ -11,6 +11,7 @@ import torch
 from lvdm import compute
 from lvdm.data.datasets import ClipDataset
 from lvdm.data.shards import Shard, windows
+from lvdm.models.perceptual import PerceptualDistance
 from lvdm.models.weights import save_model
 from lvdm.stages.config import TrainAutoencoderConfig
 from lvdm.training import seeds
@@ -26,6 +27,7 @@ def run(
     train: list[Path],
     heldout: list[Path],
     initial: Path | None = None,
+    perceptual: Path | None = None,
     run_folder: Path,
     weights: Path,
     curve: Path,
@@ -35,16 +37,20 @@ def run(
     """Train the video autoencoder.
 
     Reads the shards `train` and `heldout` (which may be without windows: then quality is measured on
-    training clips, and its table says so), and with `init: imported` the weights `initial`. Writes `weights`
-    (.safetensors, and the model's configuration as .json beside it), `curve` (.csv), `quality` (.csv: step, split,
-    clips, metric, value) and `picture` (.png: originals and reconstructions).
+    training clips, and its table says so), with `init: imported` the weights `initial`, and the network of LPIPS
+    `perceptual` where `loss.perceptual` states one. Writes `weights` (.safetensors, and the model's configuration as
+    .json beside it), `curve` (.csv), `quality` (.csv: step, split, clips, metric, value) and `picture` (.png:
+    originals and reconstructions).
     """
     check_initial(config.init, initial)
-    others = [path for path in (initial, config.loss.perceptual) if path is not None]
+    if (config.loss.perceptual is None) != (perceptual is None):
+        raise ValueError("`loss.perceptual` states a network and --perceptual is its file: give both, or neither")
+    others = [path for path in (initial, perceptual) if path is not None]
     trained = Run(run_folder, identity(config, "lvdm.stages.train_autoencoder", [*train, *heldout, *others]))
     machine = compute.setup(config.compute)
+    lpips = None if perceptual is None else PerceptualDistance(perceptual, config.loss.perceptual, machine.device)
     torch.manual_seed(seeds.derive(config.training.seed, "weights"))
-    module = AutoencoderTraining(config.model, config.discriminator, config.loss, config.training, machine)
+    module = AutoencoderTraining(config.model, config.discriminator, config.loss, config.training, machine, lpips)
     if initial is not None:
         start_from(module.autoencoder, initial, config.model.model_dump(mode="json"))
     held = [path for path in heldout if windows(Shard(path), config.clip)]

@@ -36,13 +36,11 @@ class AutoencoderTraining(TrainingModule):
         loss: AutoencoderLossConfig,
         training: TrainingConfig,
         compute: Compute,
+        perceptual: PerceptualDistance | None = None,
     ):
         super().__init__(training, compute)
         self.autoencoder = make_autoencoder(model)
-        perceptual = None
-        if loss.perceptual is not None and loss.perceptual_weight > 0:
-            perceptual = PerceptualDistance(loss.perceptual, compute.device)
-        else:
+        if perceptual is None or loss.perceptual_weight == 0:
             _logger.info("the perceptual loss (LPIPS) is off: loss.perceptual names no network, or its weight is 0")
         self.loss = AutoencoderLoss(loss, PatchDiscriminator(discriminator), perceptual)
 
@@ -59,13 +57,25 @@ class AutoencoderTraining(TrainingModule):
         return [loss, discrimination], values
 
     def validate(self, batches: Iterable[Tensor]) -> dict[str, float]:
-        """Means over clips: PSNR in dB, SSIM, and L1 in units of [-1, 1]; of the posterior's mode."""
-        rows = []
+        """Means over clips: PSNR in dB, SSIM, L1 in units of [-1, 1], and LPIPS where there is a network for it.
+
+        Of the posterior's mode.
+        """
+        sums: dict[str, float] = {}
+        count = 0
         for clips in batches:
             reconstruction = self._reconstruct(clips)
-            l1 = (reconstruction.double() - clips.double()).abs().flatten(start_dim=1).mean(dim=1)
-            rows.append(torch.stack([psnr(reconstruction, clips), ssim(reconstruction, clips), l1], dim=1).cpu())
-        return dict(zip(("psnr", "ssim", "l1"), torch.cat(rows).mean(dim=0).tolist(), strict=True))
+            difference = reconstruction.double() - clips.double()
+            values = {
+                "psnr": psnr(reconstruction, clips),
+                "ssim": ssim(reconstruction, clips),
+                "l1": difference.abs().flatten(start_dim=1).mean(dim=1),
+            }
+            if self.loss.perceptual is not None:
+                values["lpips"] = self.loss.perceptual.of_clips(reconstruction, clips)
+            sums = {name: sums.get(name, 0.0) + value.double().sum().item() for name, value in values.items()}
+            count += len(clips)
+        return {name: total / count for name, total in sums.items()}
 
     def picture(self, batch: Tensor) -> np.ndarray:
         """Originals on the left, their reconstructions on the right, a row a clip."""

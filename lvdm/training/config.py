@@ -1,11 +1,10 @@
 """Configuration of the training loops."""
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
-from lvdm.config import Config
+from lvdm.config import Config, NetworkFile
 from lvdm.diffusion.config import FrameConditionConfig, ObjectiveConfig, ScheduleConfig, Task
 from lvdm.models.config import UNetConfig
 
@@ -13,8 +12,8 @@ from lvdm.models.config import UNetConfig
 class AutoencoderLossConfig(Config):
     """Reconstruction, perceptual, adversarial and KL terms (VQGAN/LDM recipe, as LVDM uses it)."""
 
-    perceptual: Path | None = Field(
-        None, description="TorchScript VGG16 (NVIDIA's metrics file) for LPIPS; null leaves the term out."
+    perceptual: NetworkFile | None = Field(
+        None, description="TorchScript VGG16 (vgg16.pt of NVIDIA's metrics) for LPIPS; null leaves the term out."
     )
     perceptual_weight: float = Field(1.0, ge=0)
     kl_weight: float = Field(0.0, ge=0)

@@ -51,7 +51,8 @@ class AutoencoderLoss(nn.Module):
         values_per_frame = targets[0].numel()
         l1 = (images.float() - targets.float()).abs().mean()
         zero = torch.zeros_like(l1)
-        lpips = zero if self.perceptual is None else self.perceptual(images, targets).mean()
+        counts = self.perceptual is not None and self.config.perceptual_weight > 0
+        lpips = self.perceptual(images, targets).mean() if counts else zero
         reconstruction_loss = values_per_frame * (l1 + self.config.perceptual_weight * lpips)
         kl = posterior.kl().float().mean()
         adversarial = weight = zero

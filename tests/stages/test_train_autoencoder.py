@@ -75,15 +75,15 @@ def outputs(folder: Path) -> dict[str, Path]:
     return {"run_folder": folder / "run", **{name: folder / file for name, file in names.items()}}
 
 
-def train(folder: Path | str, initial: Path | None = None, **changes) -> None:
+def train(folder: Path | str, initial: Path | None = None, perceptual: Path | None = None, **changes) -> None:
     """Train on the shards in ``folder``, which are made when they are not there."""
     folder = Path(folder)
     train_shard, heldout_shard = folder / "train-000.npy", folder / "heldout-000.npy"
     if not heldout_shard.exists():
         make_shard(train_shard, {"a": 9, "b": 3, "c": 6}, seed=0)
         make_shard(heldout_shard, {"d": 8}, seed=1)
-    files = {"train": [train_shard], "heldout": [heldout_shard], "initial": initial, **outputs(folder)}
-    train_autoencoder.run(config(**changes), **files)
+    files = {"train": [train_shard], "heldout": [heldout_shard], "initial": initial, "perceptual": perceptual}
+    train_autoencoder.run(config(**changes), **files, **outputs(folder))
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -214,12 +214,18 @@ def test_the_perceptual_loss_counts_and_its_absence_is_logged(tmp_path, caplog):
     network = tmp_path / "vgg16.pt"
     torch.jit.script(MeanColour()).save(str(network))
     short = {**SETTINGS["training"], "steps": 1}
-    train(tmp_path, training=short, loss={"perceptual": str(network)})
+    stated = {"path": str(network), "size": network.stat().st_size}
+    train(tmp_path, training=short, loss={"perceptual": stated}, perceptual=network)
     assert "LPIPS" not in caplog.text
     assert float(read(outputs(tmp_path)["curve"])[0]["lpips"]) > 0
+    assert [float(row["value"]) > 0 for row in read(outputs(tmp_path)["quality"]) if row["metric"] == "lpips"] == [True]
     train(tmp_path, training=short)
     assert "the perceptual loss (LPIPS) is off" in caplog.text
     assert float(read(outputs(tmp_path)["curve"])[0]["lpips"]) == 0
+    with pytest.raises(ValueError, match=r"vgg16\.pt .* has the size \d+, but 7 is wanted"):
+        train(tmp_path, training=short, loss={"perceptual": {**stated, "size": 7}}, perceptual=network)
+    with pytest.raises(ValueError, match="give both, or neither"):
+        train(tmp_path, training=short, loss={"perceptual": stated})
 
 
 def test_failure_leaves_no_output(tmp_path):
