@@ -54,12 +54,18 @@ class WindowSampler:
         return condition.restore(sample(self.sampler, denoise, noise(0), self.schedule, noise))
 
 
+def _same(latents: Tensor) -> Tensor:
+    return latents
+
+
 @dataclass(frozen=True)
 class WindowModel:
     """What makes windows of ``shape`` (channels, frames, height, width) on ``device``.
 
     Given frames are perturbed to ``noise_level`` of ``schedule`` (conditional latent perturbation, LVDM section 3.3.2;
-    trained below 250 and sampled at 100 there), and ``draw`` makes the others.
+    trained below 250 and sampled at 100 there), and ``draw`` makes the others. Videos are latents of the autoencoder:
+    ``normalise`` leads from those to what the network knows and ``restore`` back, so that the models of several stages
+    may have been trained in different scalings.
     """
 
     draw: Draw
@@ -67,6 +73,8 @@ class WindowModel:
     shape: tuple[int, int, int, int]
     device: torch.device
     noise_level: int = 100
+    normalise: Callable[[Tensor], Tensor] = _same
+    restore: Callable[[Tensor], Tensor] = _same
 
     @torch.no_grad()
     def __call__(self, window: Window, latents: Tensor, generators: Sequence[torch.Generator | None]) -> Tensor:
@@ -83,10 +91,10 @@ class WindowModel:
         if window.given:
             mask = torch.zeros_like(condition.mask)
             for position in window.given:
-                frames[:, :, position] = latents[:, :, window.start + position]
+                frames[:, :, position] = self.normalise(latents[:, :, window.start + position])
                 mask[:, :, position] = 1
             condition = given(mask, frames, self.noise_level, self.schedule, noise(0))
-        return self.draw(condition, noise)[:, :, window.new.start : window.new.stop]
+        return self.restore(self.draw(condition, noise)[:, :, window.new.start : window.new.stop])
 
 
 def predict(plan: Plan, model: WindowModel, generators: Generators, latents: Tensor | None = None) -> Iterator[Tensor]:

@@ -288,6 +288,42 @@ def test_perturbation_hides_as_much_as_its_noise_does():
     torch.testing.assert_close(found, wanted, rtol=0, atol=0.04)
 
 
+def test_models_of_two_stages_may_know_latents_in_different_scalings():
+    """Video latents are the autoencoder's, whatever each network sees."""
+
+    def scaled(window: int, shift: float, scale: float) -> WindowModel:
+        return WindowModel(
+            toy_draw,
+            SCHEDULE,
+            (2, window, 3, 3),
+            CPU,
+            normalise=lambda latents: scale * (latents + shift),
+            restore=lambda latents: latents / scale - shift,
+        )
+
+    plan = hierarchical_plan(9, prediction_window=2, interpolation_window=5)
+    made = partial(generators, (0, 1))
+    plain = last(generate(plan, [toy(2), toy(5)], made))
+    keys, _ = last(generate(plan, [scaled(2, 5.0, 0.25), scaled(5, 0.0, 1.0)], made))
+    torch.testing.assert_close(keys, plain[0] / 0.25 - 5.0)
+    same = last(generate(plan, [scaled(2, 5.0, 0.25), scaled(5, 5.0, 0.25)], made))
+    torch.testing.assert_close(same[1], plain[1] / 0.25 - 5.0)
+    # The second model sees what the first one made in its own scaling.
+    draw = Recorder(toy_draw)
+    interpolating = last(
+        generate(
+            plan,
+            [
+                scaled(2, 5.0, 0.25),
+                WindowModel(draw, SCHEDULE, (2, 5, 3, 3), CPU, normalise=torch.neg, restore=torch.neg),
+            ],
+            made,
+        )
+    )
+    torch.testing.assert_close(draw.conditions[0].frames[:, :, 0], -interpolating[0][:, :, 0])
+    assert torch.equal(interpolating[1][:, :, ::4], interpolating[0])
+
+
 def test_what_does_not_fit_the_plan_is_refused():
     plan, keys = prediction_plan(9, window=4), torch.zeros(2, 2, 3, 3, 3)
     hierarchy = hierarchical_plan(9, prediction_window=4, interpolation_window=5)
