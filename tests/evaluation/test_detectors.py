@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import itertools
 import pickle
 import warnings
 from pathlib import Path
@@ -9,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from torch import Tensor, nn
 
-from lvdm.config import NetworkFile
+from lvdm.config import NetworkFile, parse
 from lvdm.evaluation.config import DetectorConfig
 from lvdm.evaluation.detectors import Detector, load_detector
 
@@ -307,3 +309,29 @@ def test_stand_in_sees_colour_texture_and_motion():
     frozen = np.repeat(clips[:, :1], 8, axis=1)
     for changed in (gray, speckled, frozen):
         assert (mean(changed) - reference).norm() > 2 * floor
+
+
+# ------------------------------------------------------------------------------ the networks of papers
+
+
+def commented(text: str, first: str) -> dict:
+    """The YAML in a block of comments that begins with the key ``first``."""
+    lines = iter(text.splitlines())
+    block = [next(line for line in lines if line.strip() == f"# {first}:"), *lines]
+    prefix = block[0].partition(first)[0]
+    taken = itertools.takewhile(lambda line: line.startswith(prefix), block)
+    return yaml.safe_load("\n".join(line.removeprefix(prefix) for line in taken))
+
+
+def test_the_networks_that_come_with_the_configuration():
+    """Those that are active can be verified; those in comments are right, too, for who makes them active."""
+    text = (Path(__file__).parents[2] / "config" / "detectors.yaml").read_text()
+    detectors = yaml.safe_load(text)["evaluate"]["detectors"]
+    for name, settings in detectors.items():
+        file = parse(DetectorConfig, settings, source=name).file
+        assert file.verifiable
+        assert file.licence
+    c3d = parse(DetectorConfig, commented(text, "c3d")["c3d"], source="c3d")
+    assert not c3d.file.verifiable
+    vgg = commented(text, "autoencoder")["autoencoder"]["loss"]["perceptual"]
+    assert parse(NetworkFile, vgg, source="vgg16").verifiable
