@@ -71,7 +71,7 @@ def run(config: NetworkFile, *, file: Path) -> None:
 
 @contextmanager
 def _opened_alone(path: Path) -> Iterator[BinaryIO]:
-    """``path``, opened at its end for writing by this process only."""
+    """``path``, opened at its end for writing by this process only; it is removed if nothing is in it afterwards."""
     with path.open("ab") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -79,7 +79,11 @@ def _opened_alone(path: Path) -> Iterator[BinaryIO]:
             raise ValueError(f"{path} is being written by another process; run again when that has ended") from None
         except OSError:
             _logger.warning("%s: its file system has no locks; do not fetch the same file twice at a time", path)
-        yield stream
+        try:
+            yield stream
+        finally:
+            if stream.tell() == 0:
+                path.unlink(missing_ok=True)
 
 
 def _download_right(config: NetworkFile, partial: Path, stream: BinaryIO) -> None:

@@ -154,6 +154,7 @@ def test_nothing_behind_the_address(server, target):
     with pytest.raises(ValueError, match=r"i3d\.pt.*answers 404 Not Found.*`path`"):
         fetch.run(NetworkFile(url=server.url, sha256=SHA256), file=target)
     assert len(server.asked) == 1
+    assert names(target.parent) == []
 
 
 def test_a_busy_server_is_asked_again(server, target):
