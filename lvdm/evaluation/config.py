@@ -144,7 +144,9 @@ class MetricsConfig(Config):
     ddof: Literal[0, 1] = Field(1, description="What a covariance is divided by: N - ddof.")
     kernel: KernelConfig = KernelConfig()
     inception_splits: int = Field(10, ge=1, description="Parts that the inception score is averaged over.")
-    inception_shuffle: bool = Field(True, description="Clips are put in a seeded order before they are parted.")
+    inception_shuffle: Literal["none", "clips", "all"] = Field(
+        "all", description="What is put in a seeded order before it is parted: nothing, clips but not frames, or both."
+    )
     manifold: ManifoldConfig = ManifoldConfig()
     bootstrap: int = Field(200, ge=0, description="Resamples for the 95 percent intervals; 0: no intervals.")
     curve_points: int = Field(8, ge=3, description="Numbers of clips of the curve against N and its extrapolation.")

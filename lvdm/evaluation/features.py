@@ -1,89 +1,133 @@
-"""Features of a stream of clips, in constant memory.
+"""Features of a stream of clips: in constant memory, read ahead, and kept in parts for the next run.
 
-Clips are uint8 arrays (T, H, W, 3). They reach the detector in batches of one size, whatever files
-they come from, so that no feature depends on how clips were spread over files.
+Clips are uint8 arrays (T, H, W, 3). They reach the detector in batches of one size, whatever files they
+come from. A part is the features of a few batches; its name is a hash of the very bytes of its clips and of
+what computes with them, so that a killed run, and a protocol that compares the same clips, find it again.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import hashlib
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 
-from lvdm.evaluation.detectors import Detector
+from lvdm.evaluation.detectors import Features
+from lvdm.files import publish
+
+Item = TypeVar("Item")
+
+PART_BATCHES = 8
 
 
-def extract(clips: Iterable[np.ndarray], detector: Detector, batch_size: int, device: torch.device) -> np.ndarray:
-    """Features float32 (N, D) of N clips, in their order.
+@dataclass(frozen=True)
+class Batch:
+    """Clips, uint8 (B, T, H, W, 3), of which the first ``count`` are wanted."""
 
-    Raises ``ValueError`` when there is no clip, or when clips differ in shape.
+    clips: np.ndarray
+    count: int
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """Computes the features of clips, and keeps them.
+
+    ``identity`` says what computes: another detector, device or version is another identity. ``store`` is the
+    folder of the parts.
     """
-    # Scores must not depend on the accelerator's short cuts: full float32 in convolutions.
-    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-        parts = [
-            detector(torch.from_numpy(batch).to(device))[:count].cpu().numpy()
-            for batch, count in batches(clips, batch_size)
-        ]
-    if not parts:
-        raise ValueError("there is no clip to compute features of; give at least one file of clips")
-    return np.concatenate(parts).astype(np.float32, copy=False)
+
+    detector: Callable[[torch.Tensor], Features]
+    identity: str
+    device: torch.device
+    store: Path
+
+    def extract(self, clips: Iterable[np.ndarray], batch_size: int) -> Iterator[Path]:
+        """The parts of all clips, in their order, each as soon as it is there.
+
+        Clips are read in a thread of their own, while the detector works. Raises ``ValueError`` when clips
+        differ in shape.
+        """
+        stream = read_ahead(batches(clips, batch_size), PART_BATCHES)
+        while part := list(islice(stream, PART_BATCHES)):
+            path = self.store / f"{self._key(part)}.npz"
+            if not path.exists():
+                self._compute(part, path)
+            yield path
+
+    def _key(self, part: list[Batch]) -> str:
+        digest = hashlib.sha256(self.identity.encode())
+        for batch in part:
+            digest.update(f"\n{batch.clips.shape} {batch.count}\n".encode())
+            digest.update(batch.clips.data)
+        return digest.hexdigest()[:32]
+
+    def _compute(self, part: list[Batch], path: Path) -> None:
+        # Scores must not depend on the accelerator's short cuts: full float32 in convolutions.
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            found = [(self.detector(torch.from_numpy(batch.clips).to(self.device)), batch.count) for batch in part]
+        arrays = {"values": [features.values[:count] for features, count in found]}
+        if found[0][0].probabilities is not None:
+            arrays["probabilities"] = [features.probabilities[:count] for features, count in found]
+        joined = {name: torch.cat(tensors).float().cpu().numpy() for name, tensors in arrays.items()}
+        with publish(path) as temporary:
+            np.savez(temporary, **joined)
 
 
-def batches(clips: Iterable[np.ndarray], size: int) -> Iterator[tuple[np.ndarray, int]]:
-    """Batches (size, T, H, W, 3) and how many of their clips count.
+def batches(clips: Iterable[np.ndarray], size: int) -> Iterator[Batch]:
+    """Batches of ``size`` clips.
 
-    The last batch is filled up with its first clip: a smaller batch may take another code path in the
+    The last one is filled up with its first clip: a smaller batch may take another code path in the
     network's arithmetic, and so give other last bits.
     """
-    waiting: list[np.ndarray] = []
+    clips = iter(clips)
     shape = None
-    for clip in clips:
-        shape = shape or clip.shape
-        if clip.shape != shape:
-            raise ValueError(
-                f"a clip has the shape {clip.shape}, but those before it {shape}; compare clips of one size and length"
-            )
-        waiting.append(clip)
-        if len(waiting) == size:
-            yield np.stack(waiting), size
-            waiting = []
-    if waiting:
+    while waiting := list(islice(clips, size)):
+        shape = shape or waiting[0].shape
+        for clip in waiting:
+            if clip.shape != shape:
+                raise ValueError(
+                    f"a clip has the shape {clip.shape}, but those before it {shape}; compare clips of one size and "
+                    "length"
+                )
         filling = [waiting[0]] * (size - len(waiting))
-        yield np.stack(waiting + filling), len(waiting)
+        yield Batch(np.stack(waiting + filling), len(waiting))
 
 
-def stored_clips(paths: Sequence[Path], shape: tuple[int, ...]) -> Iterator[np.ndarray]:
-    """The clips of uint8 files (n, T, H, W, 3), one after the other, read as they are needed.
+def read_ahead(items: Iterable[Item], most: int) -> Iterator[Item]:
+    """``items``, read in a thread that stays up to ``most`` ahead; its errors are raised here."""
+    waiting: queue.Queue = queue.Queue(most)
+    left = threading.Event()
 
-    ``shape`` is (T, H, W, 3). Raises ``ValueError`` for a file that holds no such clips.
-    """
-    for path in paths:
-        yield from open_clips(path, shape)
+    def put(entry: tuple[str, object]) -> bool:
+        while not left.is_set():
+            try:
+                waiting.put(entry, timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
 
+    def read() -> None:
+        try:
+            for item in items:
+                if not put(("item", item)):
+                    return
+            put(("end", None))
+        except Exception as error:
+            put(("error", error))
 
-def open_clips(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """A memory-mapped file of clips of one ``shape``. Raises ``ValueError`` when it is none."""
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
     try:
-        clips = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{path} is no whole .npy file of numbers ({error}); delete it and make it again") from None
-    if clips.dtype != np.uint8 or clips.shape[1:] != shape:
-        raise ValueError(
-            f"{path} holds {clips.dtype} {clips.shape}, but uint8 clips of the shape {shape} are to be compared; "
-            "nothing is resampled here: make clips of data.length frames of data.resolution pixels"
-        )
-    return clips
-
-
-def noise_clips(count: int, shape: tuple[int, ...], seed: int) -> Iterator[np.ndarray]:
-    """``count`` clips of independent uniform values; clip n depends on (seed, n) alone."""
-    for index in range(count):
-        generator = np.random.default_rng((seed, index))
-        yield generator.integers(0, 256, shape, dtype=np.uint8)
-
-
-def choose(count: int, most: int, seed: int) -> np.ndarray:
-    """Indices, in rising order, of a seeded choice of at most ``most`` out of ``count``."""
-    if count <= most:
-        return np.arange(count)
-    return np.sort(np.random.default_rng(seed).choice(count, most, replace=False))
+        while (entry := waiting.get())[0] != "end":
+            if entry[0] == "error":
+                raise entry[1]
+            yield entry[1]
+    finally:
+        left.set()
+        thread.join()

@@ -17,7 +17,7 @@ from lvdm.diffusion.config import (
     Task,
     check_objective,
 )
-from lvdm.evaluation.config import DetectorConfig, ProtocolConfig
+from lvdm.evaluation.config import DetectorConfig, MetricsConfig, ResizeConfig, SelectionConfig
 from lvdm.models.config import AnyAutoencoderConfig, AutoencoderConfig, DiscriminatorConfig, UNetConfig
 from lvdm.reporting.config import DatasetFiles, ReportConfig
 from lvdm.training.config import (
@@ -166,24 +166,46 @@ class PreviewConfig(Config):
     size: int = Field(128, ge=32, multiple_of=2)
 
 
+class ImportClipsConfig(Config):
+    """Stage import-clips: the videos of another generator."""
+
+    length: int | None = Field(
+        None, ge=4, description="First frames kept of each video; null: all, and every video must have as many."
+    )
+
+
 class FeaturesConfig(Config):
-    """Stage features: one detector on one set of clips."""
+    """Stage features: one detector on the clips of one side of a protocol."""
 
     detector: DetectorConfig = DetectorConfig()
-    clip: ClipConfig = ClipConfig()
-    protocol: ProtocolConfig = ProtocolConfig()
+    clip: ClipConfig = Field(ClipConfig(), description="Length and stride of the protocol; resolution as compared.")
+    selection: SelectionConfig = SelectionConfig()
+    resize: ResizeConfig | None = None
+    everything: bool = Field(False, description="Features of all windows too, to look for the nearest clip among.")
+    runs: int = Field(1, ge=1)
+    seed: int = Field(0, ge=0)
     batch_size: int = Field(16, ge=1)
     compute: ComputeConfig = ComputeConfig()
 
 
 class ScoreConfig(Config):
-    """Stage score: distances between two sets of features."""
+    """Stage score: the metrics of two sets of features."""
 
     dataset: str
     protocol_name: str
-    protocol: ProtocolConfig = ProtocolConfig()
     detector_name: str
     detector: DetectorConfig = DetectorConfig()
+    metrics: MetricsConfig = MetricsConfig()
+    seed: int = Field(0, ge=0)
+    threads: int = Field(2, ge=1, description="Of linear algebra; fixed, as in section compute.")
+
+
+class MemoriseConfig(Config):
+    """Stage memorise: the nearest training clip of each generated one."""
+
+    clip: ClipConfig = Field(ClipConfig(), description="Length and stride of the real clips.")
+    fake_stride: int = Field(1, ge=1)
+    pairs: int = Field(8, ge=0, description="Closest pairs whose clips are written, for the page.")
 
 
 class ReportStageConfig(Config):

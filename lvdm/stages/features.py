@@ -7,14 +7,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lvdm.compute import setup
-from lvdm.data.config import ClipConfig
-from lvdm.data.shards import Shard, Window, read_clip, windows
-from lvdm.evaluation.config import ProtocolConfig
+from lvdm.compute import Compute, setup
+from lvdm.data.libraries import ClipLibrary, Library, NoiseLibrary, ShardLibrary
+from lvdm.evaluation.clips import Clip, Geometry, Selection, Videos, check_lengths, select_clips, select_frames
 from lvdm.evaluation.detectors import load_detector
-from lvdm.evaluation.features import choose, extract, noise_clips, open_clips, stored_clips
-from lvdm.files import publish
+from lvdm.evaluation.feature_files import write_features
+from lvdm.evaluation.features import Extractor
+from lvdm.evaluation.preprocessing import preprocess
+from lvdm.files import content_hash
 from lvdm.progress import track
+from lvdm.provenance import code_stamp
 from lvdm.stages.config import FeaturesConfig
 
 _logger = logging.getLogger(__name__)
@@ -23,49 +25,115 @@ _logger = logging.getLogger(__name__)
 def run(
     config: FeaturesConfig,
     *,
+    network: Path | None = None,
     clips: list[Path] = [],  # noqa: B006 (read only)
     shards: list[Path] = [],  # noqa: B006
     noise: int = 0,
+    store: Path | None = None,
     features: Path,
 ) -> None:
     """Compute a detector's features of generated, real or noise clips.
 
-    One source is given: ``clips``, files of generated clips, uint8 (n, T, H, W, 3); ``shards``, whose
-    windows are the real clips, a seeded choice of at most ``protocol.max_real``; or ``noise``, a number
-    of clips of uniform noise, which no generator should come near. Writes ``features`` (.npz): float32
-    ``features`` (N, D), and, of real clips, ``videos`` (N,), the id of the video that each is of.
-    Raises ``ValueError`` for no source or several, and for clips of another shape than ``clip``.
+    One source is given: ``clips``, files of generated videos, uint8 (n, T, H, W, 3); ``shards``, the real videos;
+    or ``noise``, a number of videos of uniform noise, which no generator should come near. ``network`` is the
+    detector's file, for one that has any. Of the videos, the clips of ``config.selection`` are taken.
+
+    Writes ``features`` (.npz), a row for each of N clips or, of a detector that sees frames, frames: ``values``
+    float32 (N, D); ``probabilities`` float32 (N, K) of a detector that classifies; ``videos`` (N,), the id of the
+    video of each, and ``firsts`` int64 (N,), its first frame; ``runs`` int64 (R, n), the rows that each repetition
+    compares; for videos that are scored from several frames on, these in ``starts`` int64 (W,), and their rows in
+    ``windows`` int64 (W, n). What is computed is kept in parts in the folder ``store``, by default ``.parts``
+    beside ``features``: a run that was killed goes on from there.
+
+    Raises ``ValueError`` for no source or several, for a video that is too short, and for clips of another size
+    than ``config.resolution``.
     """
     if sum(map(bool, (clips, shards, noise))) != 1:
-        raise ValueError("give one of --clips (generated), --shards (real) and --noise (a number of clips)")
+        raise ValueError("give one of --clips (generated), --shards (real) and --noise (a number of videos)")
+    geometry = Geometry(config.clip.length, config.clip.stride, config.clip.step)
+    shape = (geometry.span, config.clip.resolution, config.clip.resolution, 3)
+    library: Library
+    if shards:
+        library = ShardLibrary(shards)
+    elif clips:
+        library = ClipLibrary(clips)
+    else:
+        library = NoiseLibrary(noise, shape, config.seed)
+    selection = _select(config, geometry, library, generated=not shards)
     compute = setup(config.compute)
     torch.set_float32_matmul_precision("highest")  # a score must not depend on TF32
-    detector = load_detector(config.detector, compute.device)
-    shape = (config.clip.length, config.clip.resolution, config.clip.resolution, 3)
-    arrays: dict[str, np.ndarray] = {}
-    if shards:
-        chosen = _choose_windows(sorted(shards), config.clip, config.protocol)
-        arrays["videos"] = np.array([window.video for _, window in chosen])
-        count, stream = len(chosen), (read_clip(shard, window, config.clip) for shard, window in chosen)
-    elif clips:
-        count, stream = sum(len(open_clips(path, shape)) for path in clips), stored_clips(sorted(clips), shape)
-    else:
-        count, stream = noise, noise_clips(noise, shape, config.protocol.seed)
-    tracked: Iterator[np.ndarray] = track(stream, "features", total=count, unit="clip")
-    arrays["features"] = extract(tracked, detector, config.batch_size, compute.device)
-    with publish(features) as temporary:
-        np.savez(temporary, **arrays)
-    _logger.info("%s: %d values of each of %d clips", features, arrays["features"].shape[1], count)
+    extractor = Extractor(
+        load_detector(config.detector, network, compute.device),
+        _identity(config, network, compute),
+        compute.device,
+        store or features.parent / ".parts",
+    )
+    seen = _seen(config, geometry)
+    unit = "clip" if config.detector.sees == "clips" else "frame"
+    stream = track(_read(config, library, selection.clips, seen), "features", total=len(selection.clips), unit=unit)
+    # A batch of frames has as many of them as one of clips.
+    size = config.batch_size * geometry.length // seen.length
+    parts = list(extractor.extract(stream, size))
+    count = write_features(features, parts, _arrays(library, selection), config.detector.features)
+    _logger.info("%s: features of %d %ss in %d runs", features, count, unit, len(selection.runs))
 
 
-def _choose_windows(paths: list[Path], clip: ClipConfig, protocol: ProtocolConfig) -> list[tuple[Shard, Window]]:
-    """The real clips of the protocol, ordered by video and frame, however videos are spread over shards."""
-    wanted = [path for path in paths if protocol.real_split in ("all", path.stem.rpartition("-")[0])]
-    found = [(shard, window) for shard in map(Shard, wanted) for window in windows(shard, clip)]
-    remedy = "add videos, lower data.length or data.step, or change evaluate.protocol.real_split"
-    if not found:
-        raise ValueError(f"no real clips of split {protocol.real_split!r} in {len(paths)} shards; {remedy}")
-    if len(found) == 1:
-        _logger.warning("there is one real clip only, and a distance takes two: the table will have none; %s", remedy)
-    found.sort(key=lambda item: item[1])
-    return [found[index] for index in choose(len(found), protocol.max_real, protocol.seed)]
+def _select(config: FeaturesConfig, geometry: Geometry, library: Library, *, generated: bool) -> Selection:
+    videos = Videos(library.ids, library.lengths)
+    if generated:
+        check_lengths(videos, geometry, "generated video")
+    elif short := [length for length in videos.lengths if length < geometry.span]:
+        _logger.warning("%d of %d real videos are shorter than a clip and left out", len(short), len(videos.ids))
+    if not videos.ids:  # of a split whose videos all turned out not to be usable
+        _logger.warning("there is no video in these shards, so there is nothing to compare with")
+        return Selection([], np.zeros((1, 0), dtype=np.int64))
+    if config.detector.sees == "frames":
+        return select_frames(videos, geometry, config.selection, config.seed)
+    return select_clips(
+        videos, geometry, config.selection, runs=config.runs, seed=config.seed, everything=config.everything
+    )
+
+
+def _seen(config: FeaturesConfig, geometry: Geometry) -> Geometry:
+    """What the detector sees at a time: a clip, or a frame, which is a clip of one."""
+    return geometry if config.detector.sees == "clips" else Geometry(1)
+
+
+def _read(config: FeaturesConfig, library: Library, chosen: list[Clip], seen: Geometry) -> Iterator[np.ndarray]:
+    """The chosen clips as the protocol compares them."""
+    resolution = config.clip.resolution
+    for clip in chosen:
+        frames = library.read(clip.video, seen.frames(clip.first))
+        frames = preprocess(frames, config.resize, config.selection.jpeg_quality)
+        if frames.shape[1:3] != (resolution, resolution):
+            height, width = frames.shape[1:3]
+            raise ValueError(
+                f"video {library.ids[clip.video]} has frames of {width}x{height} pixels, but {resolution}x{resolution} "
+                "are compared; nothing is resampled unless the protocol says how: give it `resize`, or other videos"
+            )
+        yield frames
+
+
+def _arrays(library: Library, selection: Selection) -> dict[str, np.ndarray]:
+    arrays = {
+        "videos": np.array([library.ids[clip.video] for clip in selection.clips]),
+        "firsts": np.array([clip.first for clip in selection.clips], dtype=np.int64),
+        "runs": selection.runs,
+    }
+    if selection.windows:
+        arrays["starts"] = np.array(list(selection.windows), dtype=np.int64)
+        arrays["windows"] = np.stack(list(selection.windows.values()))
+    return arrays
+
+
+def _identity(config: FeaturesConfig, network: Path | None, compute: Compute) -> str:
+    """All that the features of given clips depend on."""
+    parts = (
+        code_stamp("lvdm.evaluation.detectors"),
+        config.detector.model_dump_json(exclude={"file"}),
+        content_hash(network) if network else "",
+        config.compute.to_json(),
+        str(compute.device),
+        torch.__version__,
+    )
+    return "\n".join(parts)

@@ -13,7 +13,7 @@ from pydantic import Field, StringConstraints, model_validator
 from lvdm.config import ComputeConfig, Config, ConfigError, merge, parse
 from lvdm.data.config import ClipConfig, CropConfig, SplitConfig
 from lvdm.diffusion.config import SamplerConfig
-from lvdm.evaluation.config import DetectorConfig, ProtocolConfig
+from lvdm.evaluation.config import DetectorConfig, ProtocolConfig, SelectionConfig
 from lvdm.reporting.config import ReportConfig
 from lvdm.stages.config import (
     AutoencoderSettings,
@@ -22,6 +22,8 @@ from lvdm.stages.config import (
     EncodeConfig,
     ExtractConfig,
     FeaturesConfig,
+    ImportClipsConfig,
+    MemoriseConfig,
     PreviewConfig,
     ProbeConfig,
     SampleConfig,
@@ -35,9 +37,12 @@ from lvdm.training.config import LatentScaling
 # Names become parts of file names and of rows of tables.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+.-]*$")]
 
+# The clips of a protocol: real, generated, or the real ones of one split.
+Side = Literal["real", "fake", "reference"]
+
 # Folders of the results that belong to no data set, and rows of the table that belong to no sampler.
 RESERVED_DATASETS = ("benchmarks", "logs", "report", "tables")
-RESERVED_SAMPLERS = ("noise", "real")
+RESERVED_MODELS = ("heldout", "noise", "real", "train")
 
 
 _WEIGHTS = "With `init: imported`, the file (.safetensors, with its .json beside it) that the training starts from."
@@ -104,17 +109,39 @@ class SampleSection(Config):
 
     @model_validator(mode="after")
     def _names_are_free(self):
-        _refuse(self.samplers, RESERVED_SAMPLERS)
+        _refuse(self.samplers, RESERVED_MODELS)
         return self
 
 
 class EvaluateSection(Config):
-    """Scores: every detector under the protocol."""
+    """Scores: every detector under every protocol."""
 
     detectors: dict[Name, DetectorConfig] = Field({"random3d": DetectorConfig()}, min_length=1)
-    protocol_name: str = "lossless"
-    protocol: ProtocolConfig = ProtocolConfig()
+    protocols: tuple[str, ...] = Field(
+        ("lossless",),
+        min_length=1,
+        description="Protocols: names of files in config/protocols, or paths of files of your own.",
+    )
+    memorisation: bool = Field(True, description="Look for the training clip that is nearest to each generated one.")
+    pairs: int = Field(8, ge=0, description="Closest pairs of these that the page shows, a model.")
     batch_size: int = Field(16, ge=1)
+
+
+class ExternalConfig(Config):
+    """The videos of another generator, which are scored beside ours."""
+
+    videos: str | tuple[str, ...] | None = Field(None, description="Glob or globs of video files; ** descends.")
+    frames: str | None = Field(None, description="Folder of frame folders, one a video.")
+    npz: Path | None = Field(None, description="A .npz or .npy file with one array, uint8 (n, T, H, W, 3).")
+    length: int | None = Field(
+        None, ge=4, description="First frames kept of each video; null: all, and every video must have as many."
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self):
+        if sum(source is not None for source in (self.videos, self.frames, self.npz)) != 1:
+            raise ValueError("give one of `videos` (a glob), `frames` (a folder of frame folders) and `npz` (a file)")
+        return self
 
 
 class DatasetConfig(Config):
@@ -142,12 +169,14 @@ class PipelineConfig(Config):
     """The whole pipeline: data sets, and the sections that hold for all of them."""
 
     results: Path = Field(Path("results"), description="Folder that everything is written to.")
+    cache: Path = Field(Path("cache"), description="Folder of the networks that are fetched, for all data sets.")
     datasets: dict[Name, DatasetConfig] = Field(min_length=1)
     data: DataSection = DataSection()
     autoencoder: AutoencoderSection = AutoencoderSection()
     diffusion: DiffusionSection = DiffusionSection()
     sample: SampleSection = SampleSection()
     evaluate: EvaluateSection = EvaluateSection()
+    external: dict[Name, ExternalConfig] = Field({}, description="Other generators by name; usually in an override.")
     report: ReportConfig = ReportConfig()
     compute: ComputeConfig = ComputeConfig()
     demo: DemoConfig | None = None
@@ -155,6 +184,7 @@ class PipelineConfig(Config):
     @model_validator(mode="after")
     def _names_are_free(self):
         _refuse(self.datasets, RESERVED_DATASETS)
+        _refuse(self.external, (*RESERVED_MODELS, *self.sample.samplers))
         return self
 
     @model_validator(mode="after")
@@ -189,7 +219,7 @@ class PipelineConfig(Config):
 def for_dataset(pipeline: PipelineConfig, dataset: str) -> PipelineConfig:
     """The pipeline's configuration as it holds for one data set, its overrides laid over the sections."""
     override = pipeline.datasets[dataset].override
-    sections = set(PipelineConfig.model_fields) - {"results", "datasets", "demo"}
+    sections = set(PipelineConfig.model_fields) - {"results", "cache", "datasets", "demo"}
     for section in override:
         if section not in sections:
             raise ConfigError(f"datasets.{dataset}.override.{section}: no such section; there are {sorted(sections)}")
@@ -200,10 +230,62 @@ def for_dataset(pipeline: PipelineConfig, dataset: str) -> PipelineConfig:
 def stage_config(pipeline: PipelineConfig, dataset: str, stage: str, name: str = "") -> Config:
     """The part of the configuration that one stage of one data set depends on.
 
-    ``name`` is the sampler of stage ``sample`` and the detector of stages ``features`` and ``score``.
+    ``name`` is the sampler of stage ``sample`` and the generator of stage ``import-clips``. What the stages of the
+    scores depend on is also in a protocol: see ``features_config``, ``score_config`` and ``memorise_config``.
     """
     whole = for_dataset(pipeline, dataset)
     return _STAGES[stage](whole, dataset, name)
+
+
+def features_config(whole: PipelineConfig, protocol: ProtocolConfig, detector: str, side: Side) -> FeaturesConfig:
+    """The part that the features of one side of a protocol depend on: of ``whole``, a data set's configuration.
+
+    ``reference`` is the real clips of one split: those that the protocol would choose, and where memorised clips
+    are looked for, all others too.
+    """
+    generated = side == "fake"
+    chosen: SelectionConfig = protocol.fake if generated else protocol.real
+    clip = _clip(whole).replace(
+        length=protocol.length or whole.data.length,
+        stride=protocol.fake.stride if generated else protocol.real.stride or whole.data.stride,
+        resolution=protocol.resize.size if protocol.resize else whole.data.resolution,
+    )
+    network = whole.evaluate.detectors[detector]
+    return FeaturesConfig(
+        detector=network,
+        clip=clip,
+        selection=SelectionConfig(**_section(chosen, *SelectionConfig.model_fields)),
+        resize=protocol.resize,
+        everything=side == "reference" and whole.evaluate.memorisation and network.compares_clips,
+        runs=protocol.runs,
+        seed=protocol.seed,
+        batch_size=whole.evaluate.batch_size,
+        compute=whole.compute,
+    )
+
+
+def score_config(
+    whole: PipelineConfig, dataset: str, name: str, protocol: ProtocolConfig, detector: str
+) -> ScoreConfig:
+    """The part that the scores of one detector under the protocol ``name`` depend on, besides the features."""
+    return ScoreConfig(
+        dataset=dataset,
+        protocol_name=name,
+        detector_name=detector,
+        detector=whole.evaluate.detectors[detector],
+        metrics=protocol.metrics,
+        seed=protocol.seed,
+        threads=whole.compute.threads,
+    )
+
+
+def memorise_config(whole: PipelineConfig, protocol: ProtocolConfig, detector: str) -> MemoriseConfig:
+    """The part that the nearest training clips depend on, besides the features."""
+    return MemoriseConfig(
+        clip=features_config(whole, protocol, detector, "reference").clip,
+        fake_stride=protocol.fake.stride,
+        pairs=whole.evaluate.pairs,
+    )
 
 
 def _clip(whole: PipelineConfig) -> ClipConfig:
@@ -237,18 +319,5 @@ _STAGES: dict[str, Callable[[PipelineConfig, str, str], Config]] = {
     "preview": lambda whole, dataset, name: PreviewConfig(
         clip=_clip(whole), videos=whole.report.videos, fps=whole.report.fps, size=whole.report.preview_size
     ),
-    "features": lambda whole, dataset, name: FeaturesConfig(
-        detector=whole.evaluate.detectors[name],
-        clip=_clip(whole),
-        protocol=whole.evaluate.protocol,
-        batch_size=whole.evaluate.batch_size,
-        compute=whole.compute,
-    ),
-    "score": lambda whole, dataset, name: ScoreConfig(
-        dataset=dataset,
-        protocol_name=whole.evaluate.protocol_name,
-        protocol=whole.evaluate.protocol,
-        detector_name=name,
-        detector=whole.evaluate.detectors[name],
-    ),
+    "import-clips": lambda whole, dataset, name: ImportClipsConfig(length=whole.external[name].length),
 }

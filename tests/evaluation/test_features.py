@@ -1,12 +1,15 @@
-"""Features do not depend on how clips are spread over files, and their source is streamed."""
+"""Features are streamed, read ahead, kept in parts, and depend on nothing but the clips and the detector."""
+
+import threading
 
 import numpy as np
 import pytest
 import torch
 
 from lvdm.evaluation.config import DetectorConfig
-from lvdm.evaluation.detectors import load_detector
-from lvdm.evaluation.features import batches, choose, extract, noise_clips, open_clips, stored_clips
+from lvdm.evaluation.detectors import Features, load_detector
+from lvdm.evaluation.feature_files import read_features, write_features
+from lvdm.evaluation.features import PART_BATCHES, Extractor, batches, read_ahead
 
 CPU = torch.device("cpu")
 SHAPE = (4, 16, 16, 3)
@@ -17,95 +20,127 @@ def clips() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (11, *SHAPE), dtype=np.uint8)
 
 
-def chunks(folder, clips: np.ndarray, size: int) -> list:
-    folder.mkdir()
-    paths = []
-    for number, first in enumerate(range(0, len(clips), size)):
-        paths.append(folder / f"{number:04}.npy")
-        np.save(paths[-1], clips[first : first + size])
-    return paths
+@pytest.fixture(scope="module")
+def detector():
+    return load_detector(DetectorConfig(), None, CPU)
 
 
-def test_features_do_not_depend_on_chunks(clips, tmp_path):
-    detector = load_detector(DetectorConfig(), CPU)
-    found = [
-        extract(stored_clips(chunks(tmp_path / str(size), clips, size), SHAPE), detector, 4, CPU)
-        for size in (1, 3, 4, 11)
-    ]
-    assert found[0].shape == (11, 64)
-    assert found[0].dtype == np.float32
-    for other in found[1:]:
-        assert other.tobytes() == found[0].tobytes()
+class Counting:
+    """A detector that counts how often it is called, and stops working when it is told to."""
+
+    def __init__(self, detector, most: int | None = None):
+        self.detector, self.most, self.calls = detector, most, 0
+
+    def __call__(self, clips):
+        if self.calls == self.most:
+            raise KeyboardInterrupt
+        self.calls += 1
+        return self.detector(clips)
 
 
-def test_a_clip_has_the_same_features_among_others(clips):
-    """What fills up the last batch leaves no trace."""
-    detector = load_detector(DetectorConfig(), CPU)
-    all_of_them = extract(clips, detector, 4, CPU)
-    np.testing.assert_allclose(extract(clips[8:9], detector, 4, CPU)[0], all_of_them[8], rtol=1e-5, atol=1e-6)
+def features(clips, detector, store, *, batch_size=1, identity="this"):
+    parts = list(Extractor(detector, identity, CPU, store).extract(clips, batch_size))
+    rows = {"videos": np.arange(len(clips)).astype(str), "firsts": np.zeros(len(clips), int), "runs": np.zeros((1, 0))}
+    write_features(store / "out.npz", parts, rows, 64)
+    return read_features(store / "out.npz").values
 
 
-def test_batches_are_full_and_count_what_is_real(clips):
+def test_features_are_those_of_the_detector(clips, detector, tmp_path):
+    expected = detector(torch.from_numpy(clips)).values.numpy()
+    np.testing.assert_allclose(features(clips, detector, tmp_path, batch_size=4), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_killed_run_goes_on(clips, detector, tmp_path):
+    whole = features(clips, detector, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        features(clips, Counting(detector, PART_BATCHES + 1), tmp_path)
+    again = Counting(detector)
+    np.testing.assert_array_equal(features(clips, again, tmp_path), whole)
+    assert again.calls == len(clips) - PART_BATCHES
+
+
+def test_the_same_clips_are_found_again_and_no_others(clips, detector, tmp_path):
+    for changed, identity, calls in (
+        (clips, "this", len(clips)),
+        (clips.copy(), "this", 0),
+        (clips, "another detector", len(clips)),
+        (clips[:PART_BATCHES], "this", 0),
+        (clips ^ np.uint8(1), "this", len(clips)),
+    ):
+        counting = Counting(detector)
+        features(changed, counting, tmp_path, identity=identity)
+        assert counting.calls == calls
+
+
+def test_probabilities_are_kept_too(clips, tmp_path):
+    def classifier(batch):
+        values = batch.float().mean(dim=(1, 2, 3))
+        return Features(values, values.softmax(dim=1))
+
+    parts = list(Extractor(classifier, "this", CPU, tmp_path).extract(clips, 4))
+    write_features(
+        tmp_path / "out.npz", parts, {"videos": np.array([]), "firsts": np.array([]), "runs": np.array([])}, 3
+    )
+    found = read_features(tmp_path / "out.npz")
+    assert found.probabilities.shape == (11, 3)
+    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, rtol=1e-6)
+
+
+def test_batches_are_full_and_count_what_is_wanted(clips):
     found = list(batches(iter(clips), 4))
-    assert [(len(batch), count) for batch, count in found] == [(4, 4), (4, 4), (4, 3)]
-    np.testing.assert_array_equal(np.concatenate([batch[:count] for batch, count in found]), clips)
-    assert [count for _, count in batches(iter(clips[:8]), 4)] == [4, 4]
+    assert [(len(batch.clips), batch.count) for batch in found] == [(4, 4), (4, 4), (4, 3)]
+    np.testing.assert_array_equal(np.concatenate([batch.clips[: batch.count] for batch in found]), clips)
+    np.testing.assert_array_equal(found[-1].clips[3], clips[8])
+    assert [batch.count for batch in batches(iter(clips[:8]), 4)] == [4, 4]
 
 
-def test_clips_are_read_as_they_are_needed(clips, tmp_path):
-    """No more than a batch is ever held: the source is asked for the next clip only after the last batch."""
-    asked = []
+def test_clips_of_another_size(clips, detector, tmp_path):
+    with pytest.raises(ValueError, match="clips of one size"):
+        features([clips[0], clips[1][:2]], detector, tmp_path, batch_size=2)
+
+
+def test_reading_goes_on_while_the_reader_of_it_works():
+    """The source is asked for more while the first item is being dealt with, but never for more than a few."""
+    asked, enough = [], threading.Event()
 
     def source():
-        for index, clip in enumerate(clips):
-            asked.append(index)
-            yield clip
+        for number in range(100):
+            asked.append(number)
+            if len(asked) == 4:
+                enough.set()
+            yield number
 
-    stream = batches(source(), 4)
+    stream = read_ahead(source(), 3)
+    assert next(stream) == 0
+    assert enough.wait(timeout=30)
+    assert len(asked) <= 1 + 3 + 1
+    assert list(stream) == list(range(1, 100))
+
+
+def test_an_error_of_the_source_is_raised_where_it_is_read():
+    def source():
+        yield 1
+        raise ValueError("a broken file")
+
+    stream = read_ahead(source(), 3)
+    assert next(stream) == 1
+    with pytest.raises(ValueError, match="a broken file"):
+        next(stream)
+
+
+def test_a_stream_that_is_left_ends_its_thread():
+    before = threading.active_count()
+    stream = read_ahead(iter(range(1000)), 2)
     next(stream)
-    assert asked == [0, 1, 2, 3]
-    assert isinstance(open_clips(chunks(tmp_path / "chunks", clips, 20)[0], SHAPE), np.memmap)
+    stream.close()
+    assert threading.active_count() == before
 
 
-def test_clips_of_another_size(clips):
-    with pytest.raises(ValueError, match="clips of one size"):
-        list(batches([clips[0], clips[1][:2]], 4))
-
-
-def test_no_clips():
-    with pytest.raises(ValueError, match="no clip"):
-        extract([], load_detector(DetectorConfig(), CPU), 4, CPU)
-
-
-def test_files_that_hold_no_clips(clips, tmp_path):
-    path = tmp_path / "clips.npy"
-    np.save(path, clips)
-    with pytest.raises(ValueError, match="nothing is resampled"):
-        open_clips(path, (8, 16, 16, 3))
-    np.save(path, clips.astype(np.float32))
-    with pytest.raises(ValueError, match="float32"):
-        open_clips(path, SHAPE)
-    np.save(path, clips)
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ValueError, match="no whole"):
-        open_clips(path, SHAPE)
-    np.save(path, np.array([{"a": 1}]), allow_pickle=True)
-    with pytest.raises(ValueError, match="no whole"):
-        open_clips(path, SHAPE)
-
-
-def test_noise_clip_depends_on_seed_and_number_alone():
-    few, many = list(noise_clips(2, SHAPE, seed=1)), list(noise_clips(5, SHAPE, seed=1))
-    np.testing.assert_array_equal(few, many[:2])
-    assert not np.array_equal(many[0], many[1])
-    assert not np.array_equal(many[0], next(noise_clips(1, SHAPE, seed=2)))
-    assert (min(map(np.min, many)), max(map(np.max, many))) == (0, 255)
-
-
-def test_choice_is_seeded_ordered_and_no_larger_than_asked_for():
-    chosen = choose(100, 10, seed=0)
-    assert len(set(chosen)) == 10
-    assert chosen.tolist() == sorted(chosen)
-    assert chosen.tolist() == choose(100, 10, seed=0).tolist()
-    assert chosen.tolist() != choose(100, 10, seed=1).tolist()
-    assert choose(7, 10, seed=0).tolist() == list(range(7))
+def test_a_file_that_holds_no_features(tmp_path):
+    path = tmp_path / "features.npz"
+    np.savez(path, features=np.zeros((3, 2)))
+    with pytest.raises(ValueError, match="holds no features"):
+        read_features(path)
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(ValueError, match="holds no features"):
+        read_features(path)

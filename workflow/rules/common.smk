@@ -26,19 +26,24 @@ if workflow.is_main_process:
         for note in dataset.notes:
             logger.info(note)
 
+CACHE = PIPELINE.cache
+NETWORKS = plan.networks(DATASETS.values())
 RESULTS = Path(workflow.pathvars.apply("<results>"))
 REPORT_FILES = [plan.report_files(RESULTS, dataset) for dataset in DATASETS.values()]
 
 
 wildcard_constraints:
     dataset="|".join(map(re.escape, DATASETS)),
-    stage=r"[a-z-]+(\.[A-Za-z0-9_+.-]+)?",
+    stage=r"[a-z-]+(\.[A-Za-z0-9_+.@-]+)?",
     video=r"[A-Za-z0-9_-]+",
     split="train|heldout",
     index=r"\d{3}",
     chunk=r"\d{4}",
+    protocol=r"[A-Za-z0-9_+.-]+",
     detector=r"[A-Za-z0-9_+.-]+",
     sampler=r"(?!(real|noise)\b)[A-Za-z0-9_+.-]+",
+    external=r"[A-Za-z0-9_+.-]+",
+    network=r"[\w.-]+",
     model=r"[A-Za-z0-9_+.-]+",
 
 
@@ -62,19 +67,35 @@ def shard_files(*splits, folder="shards"):
     )
 
 
-def real_shard_files(wildcards):
-    """The shards that the protocol takes the real clips of a data set from."""
-    return shard_files(*DATASETS[wildcards.dataset].real_splits)(wildcards)
+def real_files(wildcards):
+    """The shards of the real clips that `model` stands for: those of a protocol, or of one split; none else."""
+    dataset = DATASETS[wildcards.dataset]
+    if wildcards.model == "real":
+        return shard_files(*dataset.real_splits(wildcards.protocol))(wildcards)
+    return shard_files(wildcards.model)(wildcards) if wildcards.model in plan.SPLITS else []
 
 
-def sample_files(wildcards):
-    """The chunks of the videos that the sampler `model` generates for a data set."""
+def generated_files(wildcards):
+    """The files of generated videos of `model`: chunks of a sampler's, or those of another generator; none else."""
+    dataset = DATASETS[wildcards.dataset]
+    if wildcards.model in dataset.externals:
+        return expand(
+            "<results>/{dataset}/external/{external}.npy", dataset=dataset.name, external=wildcards.model
+        )
+    if wildcards.model in plan.REFERENCES:
+        return []
     return expand(
         "<results>/{dataset}/samples/{sampler}/{chunk}.npy",
-        dataset=wildcards.dataset,
+        dataset=dataset.name,
         sampler=wildcards.model,
-        chunk=DATASETS[wildcards.dataset].chunks,
+        chunk=dataset.chunks,
     )
+
+
+def network_file(wildcards):
+    """The file of the network of `detector`, in the cache or where it was given; none of a stand-in."""
+    file = DATASETS[wildcards.dataset].detectors[wildcards.detector].file
+    return [] if file is None else plan.network_path(file, CACHE)
 
 
 def initial_weights(section):

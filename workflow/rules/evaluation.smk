@@ -1,75 +1,143 @@
-"""Distances between generated and real clips, with the reference rows `real` and `noise`.
+"""Scores of generated videos, ours and other people's, with the reference rows `real`, `noise` and `train`.
 
-reads    <results>/{dataset}/samples/{sampler}/, shards/, autoencoder/quality.csv
-writes   <results>/{dataset}/features/{detector}/{model}.npz
-         <results>/{dataset}/scores/{detector}/{model}.csv
+reads    <results>/{dataset}/samples/{sampler}/, shards/, autoencoder/quality.csv, the videos of other generators
+writes   <results>/{dataset}/external/{external}.npy
+         <results>/{dataset}/features/{protocol}/{detector}/{model}.npz
+         <results>/{dataset}/scores/{protocol}/{detector}/{model}.csv
+         <results>/{dataset}/curves/{protocol}/{detector}/{model}.csv
+         <results>/{dataset}/memorisation/{protocol}/{detector}/{model}.{csv,json}, {model}/pairs/
          <results>/tables/{dataset}.{csv,md}
 
-A model is a sampler's name, `real` (real clips: one half is scored against the other) or `noise` (no model
-at all).
+A model is a generator: a sampler's name or that of another generator; or a reference: `real` (real clips: one
+half is scored against the other), `train` (real clips of training videos against those of held-out ones) or
+`noise` (no model at all).
 """
+
+
+rule import_clips:
+    input:
+        frozen="<results>/{dataset}/config/import-clips.{external}.json",
+        videos=lambda wildcards: DATASETS[wildcards.dataset].externals[wildcards.external],
+    output:
+        clips="<results>/{dataset}/external/{external}.npy",
+    log:
+        "<logs>/{dataset}/import-clips/{external}.log",
+    conda:
+        "../../envs/lvdm.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        # Globs, not paths, as of stage probe.
+        source=lambda wildcards: DATASETS[wildcards.dataset].external_source(wildcards.external),
+    shell:
+        "lvdm import-clips --config {input.frozen:q} {params.source:q} --clips {output.clips:q} --log {log:q}"
 
 
 rule features:
     input:
-        frozen="<results>/{dataset}/config/features.{detector}.json",
-        clips=lambda wildcards: [] if wildcards.model in plan.REFERENCES else sample_files(wildcards),
-        shards=lambda wildcards: real_shard_files(wildcards) if wildcards.model == "real" else [],
+        frozen=lambda wildcards: (
+            "<results>/{dataset}/config/"
+            + DATASETS[wildcards.dataset].features_stage(wildcards.protocol, wildcards.detector, wildcards.model)
+            + ".json"
+        ),
+        network=network_file,
+        clips=generated_files,
+        shards=real_files,
     output:
-        features="<results>/{dataset}/features/{detector}/{model}.npz",
+        features="<results>/{dataset}/features/{protocol}/{detector}/{model}.npz",
     log:
-        "<logs>/{dataset}/features/{detector}/{model}.log",
+        "<logs>/{dataset}/features/{protocol}/{detector}/{model}.log",
     benchmark:
-        "<benchmarks>/{dataset}/features/{detector}/{model}.tsv"
+        "<benchmarks>/{dataset}/features/{protocol}/{detector}/{model}.tsv"
     conda:
         "../../envs/lvdm.yaml"
     threads: compute_threads
     resources:
         mem_mb=8000,
-        runtime=120,
+        runtime=240,
     params:
         noise=lambda wildcards: (
             DATASETS[wildcards.dataset].config.sample.videos if wildcards.model == "noise" else 0
         ),
+        network=lambda wildcards, input: ["--network", input.network] if input.network else [],
+        # Not an output: what is computed outlives a failed job, and serves other protocols.
+        store=lambda wildcards: RESULTS / wildcards.dataset / "features" / ".parts" / wildcards.detector,
     shell:
-        "lvdm features --config {input.frozen:q} --clips {input.clips:q} --shards {input.shards:q}"
-        " --noise {params.noise} --features {output.features:q} --log {log:q}"
+        "lvdm features --config {input.frozen:q} {params.network:q} --clips {input.clips:q} --shards {input.shards:q}"
+        " --noise {params.noise} --store {params.store:q} --features {output.features:q} --log {log:q}"
 
 
 rule score:
     input:
-        frozen="<results>/{dataset}/config/score.{detector}.json",
-        real="<results>/{dataset}/features/{detector}/real.npz",
+        frozen="<results>/{dataset}/config/score.{protocol}@{detector}.json",
+        real=lambda wildcards: (
+            "<results>/{dataset}/features/{protocol}/{detector}/"
+            + ("heldout.npz" if wildcards.model == "train" else "real.npz")
+        ),
         fake=lambda wildcards: (
-            [] if wildcards.model == "real" else "<results>/{dataset}/features/{detector}/{model}.npz"
+            []
+            if wildcards.model == "real"
+            else "<results>/{dataset}/features/{protocol}/{detector}/{model}.npz"
         ),
     output:
-        scores="<results>/{dataset}/scores/{detector}/{model}.csv",
+        scores="<results>/{dataset}/scores/{protocol}/{detector}/{model}.csv",
+        curve="<results>/{dataset}/curves/{protocol}/{detector}/{model}.csv",
     log:
-        "<logs>/{dataset}/score/{detector}/{model}.log",
+        "<logs>/{dataset}/score/{protocol}/{detector}/{model}.log",
     conda:
         "../../envs/lvdm.yaml"
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=8000,
+        runtime=120,
     params:
-        model=lambda wildcards: wildcards.model if wildcards.model in plan.REFERENCES else "lvdm",
-        sampler=lambda wildcards: "" if wildcards.model in plan.REFERENCES else wildcards.model,
+        model=lambda wildcards: (
+            "lvdm" if wildcards.model in DATASETS[wildcards.dataset].samplers else wildcards.model
+        ),
+        sampler=lambda wildcards: (
+            wildcards.model if wildcards.model in DATASETS[wildcards.dataset].samplers else ""
+        ),
         fake=lambda wildcards, input: ["--fake", input.fake] if input.fake else [],
     shell:
         "lvdm score --config {input.frozen:q} --model {params.model} --sampler '{params.sampler}'"
-        " --real {input.real:q} {params.fake:q} --scores {output.scores:q} --log {log:q}"
+        " --real {input.real:q} {params.fake:q} --scores {output.scores:q} --curve {output.curve:q} --log {log:q}"
+
+
+rule memorise:
+    input:
+        frozen="<results>/{dataset}/config/memorise.{protocol}@{detector}.json",
+        generated="<results>/{dataset}/features/{protocol}/{detector}/{model}.npz",
+        train="<results>/{dataset}/features/{protocol}/{detector}/train.npz",
+        heldout=lambda wildcards: (
+            "<results>/{dataset}/features/{protocol}/{detector}/heldout.npz"
+            if "heldout" in DATASETS[wildcards.dataset].splits
+            else []
+        ),
+        clips=generated_files,
+        shards=shard_files("train"),
+    output:
+        distances="<results>/{dataset}/memorisation/{protocol}/{detector}/{model}.csv",
+        summary="<results>/{dataset}/memorisation/{protocol}/{detector}/{model}.json",
+        pairs=directory("<results>/{dataset}/memorisation/{protocol}/{detector}/{model}/pairs"),
+    log:
+        "<logs>/{dataset}/memorise/{protocol}/{detector}/{model}.log",
+    conda:
+        "../../envs/lvdm.yaml"
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    params:
+        heldout=lambda wildcards, input: ["--heldout", input.heldout] if input.heldout else [],
+    shell:
+        "lvdm memorise --config {input.frozen:q} --generated {input.generated:q} --train {input.train:q}"
+        " {params.heldout:q} --clips {input.clips:q} --shards {input.shards:q}"
+        " --distances {output.distances:q} --summary {output.summary:q} --pairs {output.pairs:q} --log {log:q}"
 
 
 rule table:
     input:
         frozen="<results>/{dataset}/config/table.json",
-        scores=lambda wildcards: expand(
-            "<results>/{dataset}/scores/{detector}/{model}.csv",
-            dataset=wildcards.dataset,
-            detector=DATASETS[wildcards.dataset].detectors,
-            model=DATASETS[wildcards.dataset].models,
-        ),
+        scores=lambda wildcards: plan.score_files(RESULTS, DATASETS[wildcards.dataset]),
         quality="<results>/{dataset}/autoencoder/quality.csv",
     output:
         table=report(

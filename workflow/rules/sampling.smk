@@ -35,7 +35,7 @@ rule sample:
 rule preview:
     input:
         frozen="<results>/{dataset}/config/preview.json",
-        clips=lambda wildcards: [] if wildcards.model == "real" else sample_files(wildcards),
+        clips=generated_files,
         shards=lambda wildcards: shard_files(*plan.SPLITS)(wildcards) if wildcards.model == "real" else [],
     output:
         folder=report(

@@ -6,29 +6,48 @@ only the torch-free base of the package.
 
 import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-from lvdm.config import Config, ConfigError, merge, parse
+from lvdm.config import Config, ConfigError, NetworkFile, parse, read_mapping
 from lvdm.data import catalog
+from lvdm.evaluation.config import DetectorConfig, ProtocolConfig
 from lvdm.files import read_json
 from lvdm.provenance import code_stamp
 from lvdm.reporting.config import DatasetFiles, ReportConfig
 from lvdm.stages.config import ReportStageConfig
-from lvdm.stages.pipeline import DatasetConfig, PipelineConfig, for_dataset, stage_config
+from lvdm.stages.pipeline import (
+    DatasetConfig,
+    ExternalConfig,
+    PipelineConfig,
+    features_config,
+    for_dataset,
+    memorise_config,
+    score_config,
+    stage_config,
+)
 
 DEMO = "demo"  # the data set that section `demo` makes the videos of
-REFERENCES = ("real", "noise")  # rows of the results table beside those of the samplers
+REFERENCES = ("real", "noise", "train", "heldout")  # what is scored or compared with, beside generators
 SPLITS = (catalog.TRAIN, catalog.HELDOUT)
 
 # Stages without settings; their frozen files carry the code stamp alone.
 _NO_SETTINGS = {"latent-statistics", "table"}
 
+# A protocol given by its name alone.
+_PROTOCOLS = Path(__file__).parents[2] / "config" / "protocols"
+
+# Between the names in that of a frozen configuration: in none of them.
+_AND = "@"
+
 # Stages that can be pinned, and their section of the configuration, which is also their folder.
 _TRAININGS = {"train-autoencoder": "autoencoder", "train-diffusion": "diffusion"}
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+.-]*")
 
 # Wildcards and path variables, which Snakemake replaces in every path, with no way to quote them.
 _PLACEHOLDER = re.compile(r"\{\s*\w+[^{}]*\}|<[a-z][a-z0-9_]*>")
@@ -41,6 +60,9 @@ class Dataset:
     name: str
     config: PipelineConfig
     videos: dict[str, str]
+    protocols: dict[str, ProtocolConfig] = field(default_factory=dict)
+    externals: dict[str, list[str]] = field(default_factory=dict)
+    """The files of other generators, which are scored too."""
     notes: tuple[str, ...] = ()
     """What a user should know of the plan, a line each."""
 
@@ -55,14 +77,49 @@ class Dataset:
         """What clips are drawn with. A model for prediction or interpolation makes parts of longer videos: none."""
         return list(self.config.sample.samplers) if self.config.diffusion.task == "unconditional" else []
 
-    @property
-    def detectors(self) -> list[str]:
-        return list(self.config.evaluate.detectors)
+    def external_source(self, external: str) -> list[str]:
+        """Options of stage import-clips that say where the videos of another generator are."""
+        source = self.config.external[external]
+        if source.npz is not None:
+            return ["--npz", str(source.npz)]
+        return ["--frames", source.frames] if source.frames else ["--videos", *_globs(source)]
 
     @property
-    def models(self) -> list[str]:
-        """What is scored: each sampler, and the references."""
-        return [*self.samplers, *REFERENCES]
+    def generators(self) -> list[str]:
+        """What generated videos are of: each sampler, and other people's."""
+        return [*self.samplers, *self.externals]
+
+    @property
+    def detectors(self) -> dict[str, DetectorConfig]:
+        return self.config.evaluate.detectors
+
+    @cached_property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that have videos."""
+        found = catalog.split_videos(self.videos, self.config.data.split.heldout).values()
+        return tuple(split for split in SPLITS if split in found)
+
+    def models(self, detector: str) -> list[str]:
+        """What is scored with a detector: each generator, and the references."""
+        references = ["real", "noise"]
+        if self.splits == SPLITS and self.detectors[detector].compares:
+            references.append("train")
+        return [*self.generators, *references]
+
+    def memorised(self, detector: str) -> list[str]:
+        """The generators whose nearest training clips are looked for with a detector."""
+        wanted = self.config.evaluate.memorisation and self.detectors[detector].compares_clips
+        return self.generators if wanted and catalog.TRAIN in self.splits else []
+
+    def features_stage(self, protocol: str, detector: str, model: str) -> str:
+        """Name of the frozen configuration that the features of a model are computed with."""
+        side = "real" if model == "real" else "reference" if model in SPLITS else "fake"
+        return f"features.{protocol}{_AND}{detector}{_AND}{side}"
+
+    def real_splits(self, protocol: str) -> tuple[str, ...]:
+        """The splits that a protocol takes real clips from."""
+        split = self.protocols[protocol].real.split
+        return SPLITS if split == "all" else (split,)
 
     @property
     def chunks(self) -> dict[str, tuple[int, int]]:
@@ -78,18 +135,14 @@ class Dataset:
         """Names of the shards of some splits: ``train-000``, ..."""
         return [f"{split}-{index:03}" for split, index in self.members if split in splits]
 
-    @property
-    def real_splits(self) -> tuple[str, ...]:
-        """The splits that the protocol takes real clips from."""
-        split = self.config.evaluate.protocol.real_split
-        return SPLITS if split == "all" else (split,)
-
 
 def load(config: Mapping[str, Any], source: str = "config") -> PipelineConfig:
     """The validated configuration, overrides of the data sets included. Raises ``ConfigError``."""
     pipeline = parse(PipelineConfig, dict(config), source)
     for name in pipeline.datasets:
-        if for_dataset(pipeline, name).diffusion.model.context_channels is not None:
+        whole = for_dataset(pipeline, name)
+        read_protocols(whole.evaluate.protocols)
+        if whole.diffusion.model.context_channels is not None:
             raise ConfigError(
                 f"{source}: diffusion.model.context_channels makes a text model of {name}, which the pipeline has no "
                 "captions to train with; use such a model from Python, or set it to null"
@@ -97,6 +150,52 @@ def load(config: Mapping[str, Any], source: str = "config") -> PipelineConfig:
     if pipeline.demo is not None:
         demo_folder(pipeline)
     return pipeline
+
+
+def read_protocols(names: Iterable[str]) -> dict[str, ProtocolConfig]:
+    """The protocols by name. Raises ``ConfigError`` for one that cannot be read, and for a name used twice."""
+    found: dict[str, ProtocolConfig] = {}
+    for given in names:
+        path = Path(given) if given.endswith((".yaml", ".yml", ".json")) else _PROTOCOLS / f"{given}.yaml"
+        if not path.is_file():
+            known = ", ".join(sorted(file.stem for file in _PROTOCOLS.glob("*.yaml")))
+            raise ConfigError(
+                f"evaluate.protocols: there is no {path}; give one of {known}, or the path of a .yaml file"
+            )
+        if path.stem in found:
+            raise ConfigError(f"evaluate.protocols: two protocols are named {path.stem}; rename a file")
+        if not _NAME.fullmatch(path.stem):
+            raise ConfigError(f"evaluate.protocols: {path}: use letters, digits, _ . + - in the name of a protocol")
+        found[path.stem] = parse(ProtocolConfig, read_mapping(path), source=str(path))
+    return found
+
+
+def networks(datasets: Iterable[Dataset]) -> dict[str, NetworkFile]:
+    """The files that are fetched, by their names in the cache."""
+    found = (file for dataset in datasets for file in network_files(dataset.config))
+    return {file.name: file for file in found if file.url is not None}
+
+
+def network_files(config: Config) -> Iterator[NetworkFile]:
+    """Every network's file in a configuration, at any depth."""
+    if isinstance(config, NetworkFile):
+        yield config
+        return
+    for _, value in config:
+        for part in value.values() if isinstance(value, dict) else [value]:
+            if isinstance(part, Config):
+                yield from network_files(part)
+
+
+def network_path(file: NetworkFile, cache: Path) -> str:
+    """Where the workflow finds a network's file: as it was given, or in the cache."""
+    return str(file.path if file.url is None else cache / file.name)
+
+
+def fetch_options(file: NetworkFile) -> list[str]:
+    """Options of stage fetch. The note on the licence stays out, so that another wording fetches nothing again."""
+    stated = file.model_dump(mode="json", exclude={"licence"}, exclude_none=True)
+    return [option for key, value in stated.items() for option in ("--set", f"{key}={json.dumps(value)}")]
 
 
 def find(pipeline: PipelineConfig) -> tuple[dict[str, Dataset], list[str]]:
@@ -107,17 +206,19 @@ def find(pipeline: PipelineConfig) -> tuple[dict[str, Dataset], list[str]]:
     datasets, missing = {}, []
     for name, source in pipeline.datasets.items():
         config = _own(pipeline, name)
+        protocols = read_protocols(config.evaluate.protocols)
         videos: dict[str, str] = {}
         notes: list[str] = []
         try:
             videos = _videos(pipeline, name, source)
-            config, notes = _with_real_split(config, name, videos)
+            protocols, notes = _with_real_splits(protocols, config, name, videos)
         except catalog.EmptyDatasetError as error:
             missing.append(str(error))
         except ValueError as error:
             raise ConfigError(f"datasets.{name}: {error}") from None
-        missing += _missing_weights(config, name)
-        datasets[name] = Dataset(name, config, videos, (*notes, *_notes(config, name)))
+        externals, without = _externals(config, name)
+        missing += [*without, *_missing_weights(config, name), *_missing_networks(config, name)]
+        datasets[name] = Dataset(name, config, videos, protocols, externals, (*notes, *_notes(config, name)))
     return datasets, missing
 
 
@@ -146,16 +247,12 @@ def chunks(videos: int, size: int) -> dict[str, tuple[int, int]]:
 def frozen(dataset: Dataset, stage: str, results: Path) -> str:
     """The line of JSON that a stage's results depend on besides its inputs: settings and code stamp.
 
-    ``stage`` is ``extract``, say, or ``sample.ddim-50`` where there is one for each sampler or detector.
+    ``stage`` is ``extract``, say, ``sample.ddim-50`` where there is one for each sampler, or
+    ``score.lossless@i3d`` where there is one for each protocol and detector.
     Reads what is in ``results`` for trainings whose code is pinned.
     """
     command, _, name = stage.partition(".")
-    if command in _NO_SETTINGS:
-        config = None
-    elif command == "make-demo-videos":
-        config = dataset.config.demo
-    else:
-        config = stage_config(dataset.config, dataset.name, command, name)
+    config = _settings(dataset, command, name)
     section = _TRAININGS.get(command)
     if section and getattr(dataset.config, section).pin_code:
         folder = results / dataset.name
@@ -163,6 +260,23 @@ def frozen(dataset: Dataset, stage: str, results: Path) -> str:
     else:
         code = code_stamp(f"lvdm.stages.{command.replace('-', '_')}")
     return freeze(stage, code, config)
+
+
+def _settings(dataset: Dataset, command: str, name: str) -> Config | None:
+    """The configuration of a stage; none of a stage without settings."""
+    whole = dataset.config
+    if command in _NO_SETTINGS:
+        return None
+    if command == "make-demo-videos":
+        return whole.demo
+    if command not in ("features", "score", "memorise"):
+        return stage_config(whole, dataset.name, command, name)
+    protocol, detector, *side = name.split(_AND)
+    if command == "features":
+        return features_config(whole, dataset.protocols[protocol], detector, *side)
+    if command == "score":
+        return score_config(whole, dataset.name, protocol, dataset.protocols[protocol], detector)
+    return memorise_config(whole, dataset.protocols[protocol], detector)
 
 
 def freeze(stage: str, code: str, config: Config | None) -> str:
@@ -198,6 +312,34 @@ def report_files(results: Path, dataset: Dataset) -> DatasetFiles:
     )
 
 
+def score_files(results: Path, dataset: Dataset) -> list[str]:
+    """The files of scores of a data set: of each protocol, detector and model."""
+    return _score_files(results, dataset, "scores")
+
+
+def curve_files(results: Path, dataset: Dataset) -> list[str]:
+    """The files of the Fréchet distance against the number of clips."""
+    return _score_files(results, dataset, "curves")
+
+
+def memorisation_files(results: Path, dataset: Dataset) -> list[str]:
+    """The files of distances to the nearest training clips; in a folder of that name without suffix are `pairs`."""
+    folder = results / dataset.name / "memorisation"
+    return [
+        str(folder / protocol / detector / f"{model}.csv")
+        for protocol, detector in product(dataset.protocols, dataset.detectors)
+        for model in dataset.memorised(detector)
+    ]
+
+
+def _score_files(results: Path, dataset: Dataset, kind: str) -> list[str]:
+    return [
+        str(results / dataset.name / kind / protocol / detector / f"{model}.csv")
+        for protocol, detector in product(dataset.protocols, dataset.detectors)
+        for model in dataset.models(detector)
+    ]
+
+
 def paths(files: DatasetFiles) -> list[str]:
     """Every path in the description of a data set's files."""
     found: list[Path] = []
@@ -217,7 +359,13 @@ def stages(dataset: Dataset) -> list[str]:
     names += ["probe", "extract", "shard", "train-autoencoder", "encode", "latent-statistics", "train-diffusion"]
     names += [f"sample.{sampler}" for sampler in dataset.samplers]
     names += ["preview"]
-    names += [f"{stage}.{detector}" for stage in ("features", "score") for detector in dataset.detectors]
+    names += [f"import-clips.{external}" for external in dataset.externals]
+    for protocol, detector in product(dataset.protocols, dataset.detectors):
+        models = dataset.models(detector)
+        models += dataset.splits if "train" in models or dataset.memorised(detector) else []
+        names += dict.fromkeys(dataset.features_stage(protocol, detector, model) for model in models)
+        names += [f"score.{protocol}{_AND}{detector}"]
+        names += [f"memorise.{protocol}{_AND}{detector}"] if dataset.memorised(detector) else []
     return [*names, "table"]
 
 
@@ -243,27 +391,57 @@ def _videos(pipeline: PipelineConfig, name: str, source: DatasetConfig) -> dict[
     if pipeline.demo is not None and name == DEMO:
         return {Path(path).stem: path for path in demo_videos(pipeline)}
     listed = catalog.list_videos(_globs(source), source.frames, dataset=name, page=source.page)
-    videos = {video.id: str(video.path) for video in listed}
-    for path in videos.values():
-        if found := _PLACEHOLDER.search(path):
-            raise ValueError(f"{path}: Snakemake would take {found[0]} for a placeholder; rename the file")
-    return videos
+    return {video.id: _plain(str(video.path)) for video in listed}
 
 
-def _globs(source: DatasetConfig) -> list[str]:
+def _externals(config: PipelineConfig, name: str) -> tuple[dict[str, list[str]], list[str]]:
+    """The files of each other generator, and a message for each that has none."""
+    found: dict[str, list[str]] = {}
+    missing = []
+    for external, source in config.external.items():
+        try:
+            found[external] = [_plain(path) for path in _external_files(source)]
+        except ValueError as error:
+            missing.append(f"{name}: external.{external}: {error}")
+    return found, missing
+
+
+def _external_files(source: ExternalConfig) -> list[str]:
+    if source.npz is not None:
+        if not source.npz.is_file():
+            raise ValueError(f"{source.npz} is missing; check the path")
+        return [str(source.npz)]
+    try:
+        return [str(video.path) for video in catalog.list_videos(_globs(source), source.frames)]
+    except catalog.EmptyDatasetError:
+        raise ValueError(f"no video in {source.frames or ', '.join(_globs(source))}; check the path") from None
+
+
+def _plain(path: str) -> str:
+    if found := _PLACEHOLDER.search(path):
+        raise ValueError(f"{path}: Snakemake would take {found[0]} for a placeholder; rename the file")
+    return path
+
+
+def _globs(source: DatasetConfig | ExternalConfig) -> list[str]:
     if source.videos is None:
         return []
     return [source.videos] if isinstance(source.videos, str) else list(source.videos)
 
 
-def _with_real_split(config: PipelineConfig, name: str, videos: dict[str, str]) -> tuple[PipelineConfig, list[str]]:
-    """The configuration with a protocol that has real clips: of all videos where its split has none."""
-    wanted = config.evaluate.protocol.real_split
-    if wanted == "all" or wanted in catalog.split_videos(videos, config.data.split.heldout).values():
-        return config, []
-    changed = merge(config.evaluate.model_dump(mode="json"), {"protocol": {"real_split": "all"}})
-    note = f"{name}: no video is in the split {wanted!r}, so real clips are taken from all videos"
-    return config.replace(evaluate=changed), [note]
+def _with_real_splits(
+    protocols: dict[str, ProtocolConfig], config: PipelineConfig, name: str, videos: dict[str, str]
+) -> tuple[dict[str, ProtocolConfig], list[str]]:
+    """The protocols with real clips of all videos where the split that they name has none."""
+    found = catalog.split_videos(videos, config.data.split.heldout).values()
+    changed, notes = {}, []
+    for key, protocol in protocols.items():
+        split = protocol.real.split
+        if split != "all" and split not in found:
+            protocol = protocol.replace(real={**protocol.real.model_dump(mode="json"), "split": "all"})
+            notes.append(f"{name}: {key}: no video is in the split {split!r}, so real clips are taken from all videos")
+        changed[key] = protocol
+    return changed, notes
 
 
 def _missing_weights(config: PipelineConfig, name: str) -> list[str]:
@@ -274,6 +452,14 @@ def _missing_weights(config: PipelineConfig, name: str) -> list[str]:
         if path is not None
         for file in (path, path.with_suffix(".json"))
         if not file.is_file()
+    ]
+
+
+def _missing_networks(config: PipelineConfig, name: str) -> list[str]:
+    return [
+        f"{name}: {file.path}: this file of a network is missing; put it there, or give its `url`"
+        for file in network_files(config)
+        if file.path is not None and not file.path.is_file()
     ]
 
 
