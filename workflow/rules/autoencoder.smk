@@ -12,6 +12,7 @@ rule train_autoencoder:
         train=shard_files("train"),
         heldout=shard_files("heldout"),
         initial=initial_weights("autoencoder"),
+        perceptual=perceptual_file,
     output:
         weights="<results>/{dataset}/autoencoder/weights.safetensors",
         config="<results>/{dataset}/autoencoder/weights.json",
@@ -38,9 +39,10 @@ rule train_autoencoder:
         # Not an output: Snakemake deletes those of a failed job, and a retry goes on from its checkpoints.
         run_folder=lambda wildcards, output: Path(output.weights).with_name("run"),
         initial=lambda wildcards, input: ["--initial", input.initial[0]] if input.initial else [],
+        perceptual=lambda wildcards, input: ["--perceptual", input.perceptual] if input.perceptual else [],
     shell:
         "lvdm train-autoencoder --config {input.frozen:q} --train {input.train:q} --heldout {input.heldout:q}"
-        " {params.initial:q}"
+        " {params.initial:q} {params.perceptual:q}"
         " --run-folder {params.run_folder:q} --weights {output.weights:q} --curve {output.curve:q}"
         " --quality {output.quality:q} --picture {output.picture:q} --log {log:q}"
 

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from lvdm.config import ConfigError
-from scripts import plan
+from scripts import plan, sources
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
@@ -27,7 +27,7 @@ if workflow.is_main_process:
             logger.info(note)
 
 CACHE = PIPELINE.cache
-NETWORKS = plan.networks(DATASETS.values())
+NETWORKS = sources.networks(dataset.config for dataset in DATASETS.values())
 RESULTS = Path(workflow.pathvars.apply("<results>"))
 REPORT_FILES = [plan.report_files(RESULTS, dataset) for dataset in DATASETS.values()]
 
@@ -95,7 +95,19 @@ def generated_files(wildcards):
 def network_file(wildcards):
     """The file of the network of `detector`, in the cache or where it was given; none of a stand-in."""
     file = DATASETS[wildcards.dataset].detectors[wildcards.detector].file
-    return [] if file is None else plan.network_path(file, CACHE)
+    return [] if file is None else sources.network_path(file, CACHE)
+
+
+def perceptual_file(wildcards):
+    """The network of the autoencoder's perceptual loss, likewise; none where that is off."""
+    file = DATASETS[wildcards.dataset].config.autoencoder.loss.perceptual
+    return [] if file is None else sources.network_path(file, CACHE)
+
+
+def perceptual_file(wildcards):
+    """The file of the network of the perceptual loss; none where a training has no such term."""
+    file = DATASETS[wildcards.dataset].config.autoencoder.loss.perceptual
+    return [] if file is None else sources.network_path(file, CACHE)
 
 
 def initial_weights(section):
