@@ -7,9 +7,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lvdm.config import ConfigError, NetworkFile, load, merge, parse, read_mapping
+from lvdm.config import Config, ConfigError, NetworkFile, load, merge, parse, read_mapping
+from lvdm.evaluation.config import ProtocolConfig
 from lvdm.stages.config import TrainAutoencoderConfig
-from lvdm.stages.pipeline import PipelineConfig, for_dataset, stage_config
+from lvdm.stages.pipeline import (
+    PipelineConfig,
+    features_config,
+    for_dataset,
+    memorise_config,
+    score_config,
+    stage_config,
+)
 
 ROOT = Path(__file__).parents[1]
 DATASETS = {"one": {"videos": "data/one/*.mp4"}, "two": {"frames": "data/two"}}
@@ -49,6 +57,11 @@ def test_unknown_key_like_no_other_is_named():
         ({"sample": {"samplers": {}}}, "sample.samplers"),
         ({"sample": {"samplers": {"a b": {}}}}, "sample.samplers.a b"),
         ({"sample": {"samplers": {"real": {}}}}, "sample"),
+        ({"sample": {"samplers": {"train": {}}}}, "sample"),
+        ({"external": {"a": {}}}, "external.a"),
+        ({"external": {"a": {"videos": "x", "npz": "y"}}}, "external.a"),
+        ({"external": {"a b": {"videos": "x"}}}, "external.a b"),
+        ({"evaluate": {"protocols": []}}, "evaluate.protocols"),
         ({"sample": {"samplers": {"x": {"method": "ddpm", "eta": 0.5}}}}, "sample.samplers.x"),
         ({"evaluate": {"detectors": {"x": {"kind": "torchscript"}}}}, "evaluate.detectors.x"),
         ({"autoencoder": {"training": {"betas": [0.5]}}}, "autoencoder.training.betas"),
@@ -209,8 +222,9 @@ def test_an_override_with_another_kind_replaces_what_it_overrides():
 
 def test_the_guide_names_every_key():
     guide = (ROOT / "config" / "README.md").read_text()
-    schema = PipelineConfig.model_json_schema()
-    keys = {key for part in [schema, *schema["$defs"].values()] for key in part.get("properties", {})}
+    schemas = [PipelineConfig.model_json_schema(), ProtocolConfig.model_json_schema()]
+    parts = [part for schema in schemas for part in [schema, *schema["$defs"].values()]]
+    keys = {key for part in parts for key in part.get("properties", {})}
     assert [key for key in sorted(keys) if not re.search(rf"\b{key}\b", guide)] == []
 
 
@@ -250,10 +264,15 @@ STAGES = [
     ("train-diffusion", ""),
     ("sample", "ddim-50"),
     ("preview", ""),
-    ("features", "random3d"),
-    ("score", "random3d"),
 ]
-TRAINS_ON = {"train-autoencoder", "encode", "train-diffusion", "sample", "features"}
+TRAINS_ON = {"train-autoencoder", "encode", "train-diffusion", "sample", "features-real", "features-fake", "score"}
+
+
+def scoring(whole: PipelineConfig, protocol: ProtocolConfig) -> dict[str, Config]:
+    """What the stages of the scores see."""
+    sides = {f"features-{side}": features_config(whole, protocol, "random3d", side) for side in ("real", "fake")}
+    memorise = memorise_config(whole, protocol, "random3d")
+    return {**sides, "score": score_config(whole, "one", "some", protocol, "random3d"), "memorise": memorise}
 
 
 @pytest.mark.parametrize(
@@ -263,8 +282,8 @@ TRAINS_ON = {"train-autoencoder", "encode", "train-diffusion", "sample", "featur
         ({"sample": {"chunk_size": 2, "videos": 4}}, set()),
         ({"autoencoder": {"training": {"steps": 5}}}, {"train-autoencoder"}),
         ({"diffusion": {"objective": {"loss": "l2"}}}, {"train-diffusion"}),
-        ({"evaluate": {"protocol": {"kernel_subsets": 5}}}, {"features", "score"}),
-        ({"evaluate": {"protocol_name": "other"}}, {"score"}),
+        ({"evaluate": {"pairs": 5}}, {"memorise"}),
+        ({"external": {"other": {"npz": "x.npz"}}}, set()),
         ({"data": {"crop": {"mode": "none"}}}, {"extract"}),
         ({"data": {"on_bad_video": "fail"}}, {"probe"}),
         ({"report": {"fps": 4.0}}, {"preview"}),
@@ -279,7 +298,34 @@ def test_a_change_reaches_just_the_stages_that_it_concerns(change, stale):
         for stage, name in STAGES
         if stage_config(before, "one", stage, name) != stage_config(after, "one", stage, name)
     }
-    assert changed == stale
+    one, other = scoring(before, ProtocolConfig()), scoring(after, ProtocolConfig())
+    assert changed | {stage for stage in one if one[stage] != other[stage]} == stale
+
+
+@pytest.mark.parametrize(
+    ("change", "stale"),
+    [
+        ({"metrics": {"bootstrap": 7}}, {"score"}),
+        ({"metrics": {"kernel": {"subsets": 5}}}, {"score"}),
+        ({"metrics": {"ddof": 0}}, {"score"}),
+        ({"fake": {"jpeg_quality": 75}}, {"features-fake"}),
+        ({"real": {"jpeg_quality": 75}}, {"features-real"}),
+        ({"fake": {"clips": 5}}, {"features-fake"}),
+        ({"fake": {"window_step": 8}}, {"features-fake"}),
+        ({"real": {"starts": "random"}}, {"features-real"}),
+        ({"real": {"stride": 2}}, {"features-real", "memorise"}),
+        ({"real": {"split": "heldout"}}, set()),  # other shards, which are inputs
+        ({"resize": {"size": 64}}, {"features-real", "features-fake", "memorise"}),
+        ({"length": 8}, {"features-real", "features-fake", "memorise"}),
+        ({"runs": 10}, {"features-real", "features-fake"}),
+        ({"seed": 1}, {"features-real", "features-fake", "score"}),
+    ],
+)
+def test_a_protocol_reaches_just_the_stages_that_it_concerns(change, stale):
+    base = ProtocolConfig()
+    changed = parse(ProtocolConfig, merge(base.model_dump(mode="json"), change), source="test")
+    one, other = scoring(pipeline(), base), scoring(pipeline(), changed)
+    assert {stage for stage in one if one[stage] != other[stage]} == stale
 
 
 def test_published_defaults_hold_beside_given_values():

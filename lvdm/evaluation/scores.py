@@ -91,11 +91,11 @@ class Scorer:
             return []
         extrapolation = self._extrapolated(run)
         generator = self._generator(3)
-        rows = []
+        rows = {}
         for share in _SMALL_SHARES:
             real, fake = (side.part(max(2, int(share * len(side))), generator) for side in (run.real, run.fake))
-            rows.append((len(fake), self._distance(real.values, fake.values)))
-        rows += zip(extrapolation.sizes.tolist(), extrapolation.values.tolist(), strict=True)
+            rows[len(fake)] = self._distance(real.values, fake.values)
+        rows |= dict(zip(extrapolation.sizes.tolist(), extrapolation.values.tolist(), strict=True))
         return [
             {
                 "n": size,
@@ -105,7 +105,7 @@ class Scorer:
                     run.real.values, size, self._generator(4), videos=run.real.videos, statistic=self._distance
                 ),
             }
-            for size, value in rows
+            for size, value in rows.items()
         ]
 
     def _frechet(self, runs: list[Comparison]) -> list[Score]:

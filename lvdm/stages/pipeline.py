@@ -124,6 +124,9 @@ class EvaluateSection(Config):
     )
     memorisation: bool = Field(True, description="Look for the training clip that is nearest to each generated one.")
     pairs: int = Field(8, ge=0, description="Closest pairs of these that the page shows, a model.")
+    published: Path | None = Field(
+        None, description="Numbers of papers (.csv: model, metric, value, source) that stand in the same table."
+    )
     batch_size: int = Field(16, ge=1)
 
 

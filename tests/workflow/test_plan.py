@@ -1,6 +1,7 @@
 """The plan, as pure functions of a configuration and of names."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from lvdm.files import write_json, write_text
 from lvdm.provenance import code_stamp
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "workflow"))
-from scripts import plan
+from scripts import plan, sources
 
 DEMO = {"datasets": {"demo": {"videos": "data/demo/*.mp4"}}, "demo": {"patients": 3}}
 
@@ -101,15 +102,116 @@ def test_a_pinned_training_keeps_the_stamp_that_it_was_made_with(tmp_path):
     assert code(demo(), "train-diffusion", tmp_path) == code_stamp("lvdm.stages.train_diffusion")
 
 
+def protocol_file(folder, text: str, name: str = "mine") -> str:
+    path = folder / f"{name}.yaml"
+    path.write_text(text)
+    return str(path)
+
+
 def test_real_clips_are_of_all_videos_where_the_split_has_none(tmp_path):
-    nothing_held_out = demo(data={"split": {"heldout": 0.0}}, evaluate={"protocol": {"real_split": "heldout"}})
-    assert nothing_held_out.real_splits == plan.SPLITS
-    assert (
-        json.loads(plan.frozen(nothing_held_out, "features.random3d", tmp_path))["config"]["protocol"]["real_split"]
-        == "all"
-    )
+    heldout = {"protocols": [protocol_file(tmp_path, "real: {split: heldout}")]}
+    nothing_held_out = demo(data={"split": {"heldout": 0.0}}, evaluate=heldout)
+    assert nothing_held_out.real_splits("mine") == plan.SPLITS
     assert any("heldout" in note for note in nothing_held_out.notes)
-    assert demo(evaluate={"protocol": {"real_split": "heldout"}}).real_splits == ("heldout",)
+    assert demo(evaluate=heldout).real_splits("mine") == ("heldout",)
+
+
+@pytest.mark.parametrize("name", ["stylegan_v", "lvdm", "endora", "lossless"])
+def test_shipped_protocols_are_read_by_name(name):
+    dataset = demo(evaluate={"protocols": [name]})
+    assert list(dataset.protocols) == [name]
+
+
+def test_every_protocol_is_scored_with_every_detector(tmp_path):
+    detectors = {"one": {"kind": "random3d"}, "two": {"kind": "random3d", "seed": 1}}
+    dataset = demo(evaluate={"protocols": ["lvdm", "lossless"], "detectors": detectors})
+    files = plan.score_files(Path("results"), dataset)
+    assert len(files) == len(set(files)) == 2 * 2 * 4
+    assert "results/demo/scores/lvdm/two/ddim-50.csv" in files
+    for protocol in dataset.protocols:
+        for detector in detectors:
+            for stage in (f"score.{protocol}@{detector}", f"features.{protocol}@{detector}@fake"):
+                assert stage in plan.stages(dataset)
+                assert json.loads(plan.frozen(dataset, stage, tmp_path))["stage"] == stage
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["some"], "give one of endora, lossless, lvdm, stylegan_v"),
+        (["lossless", "{folder}/lossless.yaml"], "two protocols are named lossless"),
+        (["{folder}/a b.yaml"], "use letters"),
+        (["{folder}/wrong.yaml"], "real.clip: unknown key; did you mean 'clips'"),
+    ],
+)
+def test_protocols_that_cannot_be_used(given, said, tmp_path):
+    for name in ("lossless", "a b"):
+        protocol_file(tmp_path, "seed: 1", name)
+    protocol_file(tmp_path, "real: {clip: 3}", "wrong")
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        plan.load({**DEMO, "evaluate": {"protocols": [name.format(folder=tmp_path) for name in given]}})
+
+
+def test_other_generators_are_scored_beside_ours(tmp_path):
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "0.mp4").touch()
+    (tmp_path / "clips.npz").touch()
+    external = {"endora": {"videos": f"{tmp_path}/videos/*.mp4"}, "other": {"npz": str(tmp_path / "clips.npz")}}
+    dataset = demo(external=external)
+    assert dataset.generators == ["ddim-50", "endora", "other"]
+    assert dataset.models("random3d") == ["ddim-50", "endora", "other", "real", "noise", "train"]
+    assert dataset.external_source("endora") == ["--videos", f"{tmp_path}/videos/*.mp4"]
+    assert dataset.externals["other"] == [str(tmp_path / "clips.npz")]
+    assert "import-clips.endora" in plan.stages(dataset)
+
+
+def test_generators_without_videos_are_named_before_anything_runs(tmp_path):
+    (tmp_path / "empty").mkdir()
+    external = {
+        "a": {"videos": f"{tmp_path}/none/*.mp4"},
+        "b": {"frames": str(tmp_path / "empty")},
+        "c": {"npz": str(tmp_path / "none.npz")},
+    }
+    _, missing = plan.find(plan.load({**DEMO, "external": external}))
+    assert [f"external.{name}: " in line for name, line in zip("abc", missing, strict=True)] == [True] * 3
+
+
+@pytest.mark.parametrize("name", ["real", "noise", "train", "heldout", "ddim-50"])
+def test_a_generator_needs_a_name_of_its_own(name):
+    with pytest.raises(ConfigError, match="is taken"):
+        plan.load({**DEMO, "external": {name: {"videos": "x/*.mp4"}}})
+
+
+def test_networks_are_fetched_once_whatever_uses_them(tmp_path):
+    url = {"url": "https://example.org/net.pt", "sha256": "a" * 64, "licence": "some"}
+    (tmp_path / "here.pt").touch()
+    here = {"path": str(tmp_path / "here.pt"), "size": 1}
+    detectors = {
+        "one": {"kind": "i3d", "file": url},
+        "two": {"kind": "video", "features": 9, "file": {**url, "licence": "other"}},
+        "three": {"kind": "inception", "file": here},
+    }
+    dataset = demo(evaluate={"detectors": detectors})
+    networks = sources.networks([dataset.config])
+    assert list(networks) == ["net-aaaaaaaaaaaa.pt"]
+    assert sources.network_path(networks["net-aaaaaaaaaaaa.pt"], Path("cache")) == "cache/net-aaaaaaaaaaaa.pt"
+    assert sources.network_path(dataset.detectors["three"].file, Path("cache")) == here["path"]
+    assert sources.fetch_options(dataset.detectors["one"].file) == sources.fetch_options(dataset.detectors["two"].file)
+    (tmp_path / "here.pt").unlink()
+    _, missing = plan.find(plan.load({**DEMO, "evaluate": {"detectors": detectors}}))
+    assert "here.pt" in missing[0]
+
+
+def test_only_detectors_that_tell_clips_apart_look_for_memorised_ones():
+    network = {"url": "https://example.org/net.pt", "size": 1}
+    detectors = {kind: {"kind": kind, "file": network} for kind in ("i3d", "inception", "c3d")}
+    dataset = demo(evaluate={"detectors": detectors})
+    assert [dataset.memorised(kind) for kind in detectors] == [["ddim-50"], [], []]
+    assert "train" not in dataset.models("c3d")
+    assert not [stage for stage in plan.stages(dataset) if "c3d@reference" in stage]
+    off = demo(evaluate={"detectors": detectors, "memorisation": False})
+    assert off.memorised("i3d") == []
+    assert not json.loads(plan.frozen(off, "features.lossless@i3d@reference", Path("results")))["config"]["everything"]
 
 
 def test_overrides_hold_for_their_data_set_alone(tmp_path):
@@ -128,7 +230,7 @@ def test_the_report_is_given_every_file_of_a_data_set():
     paths = plan.paths(files)
     assert "results/demo/frames/patient-01.json" in paths
     assert "results/demo/previews/ddim-50" in paths
-    assert "results/demo/config/score.random3d.json" in paths
+    assert "results/demo/config/score.lossless@random3d.json" in paths
     assert len(paths) == len(set(paths))
 
 
@@ -137,7 +239,7 @@ def test_a_model_for_prediction_is_trained_and_draws_no_clips(tmp_path):
         diffusion={"task": "prediction", "latent_stride": 4, "model": {"noise_levels": 251, "temporal_length": 4}}
     )
     assert any("prediction" in note for note in dataset.notes)
-    assert (dataset.samplers, dataset.models) == ([], ["real", "noise"])
+    assert (dataset.samplers, dataset.models("random3d")) == ([], ["real", "noise", "train"])
     assert not [stage for stage in plan.stages(dataset) if stage.startswith("sample")]
     windows = json.loads(plan.frozen(dataset, "encode", tmp_path))["config"]["clip"]["length"]
     assert windows == 4 * 4 * 4  # latent frames, of which every fourth is kept, of four frames

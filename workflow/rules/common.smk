@@ -104,12 +104,6 @@ def perceptual_file(wildcards):
     return [] if file is None else sources.network_path(file, CACHE)
 
 
-def perceptual_file(wildcards):
-    """The file of the network of the perceptual loss; none where a training has no such term."""
-    file = DATASETS[wildcards.dataset].config.autoencoder.loss.perceptual
-    return [] if file is None else sources.network_path(file, CACHE)
-
-
 def initial_weights(section):
     """An input function: the weights, and the record beside them, that a training starts from; none from scratch."""
 

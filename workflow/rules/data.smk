@@ -13,18 +13,18 @@ if PIPELINE.demo is not None:
 
     rule make_demo_videos:
         input:
-            frozen=f"<results>/{plan.DEMO}/config/make-demo-videos.json",
+            frozen=f"<results>/{sources.DEMO}/config/make-demo-videos.json",
         output:
-            plan.demo_videos(PIPELINE),
+            sources.demo_videos(PIPELINE),
         log:
-            f"<logs>/{plan.DEMO}/make-demo-videos.log",
+            f"<logs>/{sources.DEMO}/make-demo-videos.log",
         conda:
             "../../envs/lvdm.yaml"
         resources:
             mem_mb=2000,
             runtime=30,
         params:
-            folder=plan.demo_folder(PIPELINE),
+            folder=sources.demo_folder(PIPELINE),
         shell:
             "lvdm make-demo-videos --config {input.frozen:q} --folder {params.folder:q} --log {log:q}"
 

@@ -38,7 +38,9 @@ rule features:
     input:
         frozen=lambda wildcards: (
             "<results>/{dataset}/config/"
-            + DATASETS[wildcards.dataset].features_stage(wildcards.protocol, wildcards.detector, wildcards.model)
+            + DATASETS[wildcards.dataset].features_stage(
+                wildcards.protocol, wildcards.detector, wildcards.model
+            )
             + ".json"
         ),
         network=network_file,

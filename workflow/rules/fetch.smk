@@ -17,6 +17,6 @@ rule fetch:
     conda:
         "../../envs/lvdm.yaml"
     params:
-        options=lambda wildcards: plan.fetch_options(NETWORKS[wildcards.network]),
+        options=lambda wildcards: sources.fetch_options(NETWORKS[wildcards.network]),
     shell:
         "lvdm fetch {params.options:q} --file {output:q} --log {log:q}"

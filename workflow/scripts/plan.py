@@ -5,15 +5,16 @@ only the torch-free base of the package.
 """
 
 import json
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from lvdm.config import Config, ConfigError, NetworkFile, parse, read_mapping
+from scripts import sources
+
+from lvdm.config import Config, ConfigError, parse
 from lvdm.data import catalog
 from lvdm.evaluation.config import DetectorConfig, ProtocolConfig
 from lvdm.files import read_json
@@ -21,8 +22,6 @@ from lvdm.provenance import code_stamp
 from lvdm.reporting.config import DatasetFiles, ReportConfig
 from lvdm.stages.config import ReportStageConfig
 from lvdm.stages.pipeline import (
-    DatasetConfig,
-    ExternalConfig,
     PipelineConfig,
     features_config,
     for_dataset,
@@ -31,26 +30,17 @@ from lvdm.stages.pipeline import (
     stage_config,
 )
 
-DEMO = "demo"  # the data set that section `demo` makes the videos of
 REFERENCES = ("real", "noise", "train", "heldout")  # what is scored or compared with, beside generators
 SPLITS = (catalog.TRAIN, catalog.HELDOUT)
 
 # Stages without settings; their frozen files carry the code stamp alone.
 _NO_SETTINGS = {"latent-statistics", "table"}
 
-# A protocol given by its name alone.
-_PROTOCOLS = Path(__file__).parents[2] / "config" / "protocols"
-
 # Between the names in that of a frozen configuration: in none of them.
 _AND = "@"
 
 # Stages that can be pinned, and their section of the configuration, which is also their folder.
 _TRAININGS = {"train-autoencoder": "autoencoder", "train-diffusion": "diffusion"}
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+.-]*")
-
-# Wildcards and path variables, which Snakemake replaces in every path, with no way to quote them.
-_PLACEHOLDER = re.compile(r"\{\s*\w+[^{}]*\}|<[a-z][a-z0-9_]*>")
 
 
 @dataclass(frozen=True)
@@ -70,7 +60,7 @@ class Dataset:
     def source(self) -> list[str]:
         """Options of stage probe that say where the videos are."""
         source = self.config.datasets[self.name]
-        return ["--frames", source.frames] if source.frames else ["--videos", *_globs(source)]
+        return ["--frames", source.frames] if source.frames else ["--videos", *sources.globs(source)]
 
     @property
     def samplers(self) -> list[str]:
@@ -82,7 +72,7 @@ class Dataset:
         source = self.config.external[external]
         if source.npz is not None:
             return ["--npz", str(source.npz)]
-        return ["--frames", source.frames] if source.frames else ["--videos", *_globs(source)]
+        return ["--frames", source.frames] if source.frames else ["--videos", *sources.globs(source)]
 
     @property
     def generators(self) -> list[str]:
@@ -141,61 +131,15 @@ def load(config: Mapping[str, Any], source: str = "config") -> PipelineConfig:
     pipeline = parse(PipelineConfig, dict(config), source)
     for name in pipeline.datasets:
         whole = for_dataset(pipeline, name)
-        read_protocols(whole.evaluate.protocols)
+        sources.read_protocols(whole.evaluate.protocols)
         if whole.diffusion.model.context_channels is not None:
             raise ConfigError(
                 f"{source}: diffusion.model.context_channels makes a text model of {name}, which the pipeline has no "
                 "captions to train with; use such a model from Python, or set it to null"
             )
     if pipeline.demo is not None:
-        demo_folder(pipeline)
+        sources.demo_folder(pipeline)
     return pipeline
-
-
-def read_protocols(names: Iterable[str]) -> dict[str, ProtocolConfig]:
-    """The protocols by name. Raises ``ConfigError`` for one that cannot be read, and for a name used twice."""
-    found: dict[str, ProtocolConfig] = {}
-    for given in names:
-        path = Path(given) if given.endswith((".yaml", ".yml", ".json")) else _PROTOCOLS / f"{given}.yaml"
-        if not path.is_file():
-            known = ", ".join(sorted(file.stem for file in _PROTOCOLS.glob("*.yaml")))
-            raise ConfigError(
-                f"evaluate.protocols: there is no {path}; give one of {known}, or the path of a .yaml file"
-            )
-        if path.stem in found:
-            raise ConfigError(f"evaluate.protocols: two protocols are named {path.stem}; rename a file")
-        if not _NAME.fullmatch(path.stem):
-            raise ConfigError(f"evaluate.protocols: {path}: use letters, digits, _ . + - in the name of a protocol")
-        found[path.stem] = parse(ProtocolConfig, read_mapping(path), source=str(path))
-    return found
-
-
-def networks(datasets: Iterable[Dataset]) -> dict[str, NetworkFile]:
-    """The files that are fetched, by their names in the cache."""
-    found = (file for dataset in datasets for file in network_files(dataset.config))
-    return {file.name: file for file in found if file.url is not None}
-
-
-def network_files(config: Config) -> Iterator[NetworkFile]:
-    """Every network's file in a configuration, at any depth."""
-    if isinstance(config, NetworkFile):
-        yield config
-        return
-    for _, value in config:
-        for part in value.values() if isinstance(value, dict) else [value]:
-            if isinstance(part, Config):
-                yield from network_files(part)
-
-
-def network_path(file: NetworkFile, cache: Path) -> str:
-    """Where the workflow finds a network's file: as it was given, or in the cache."""
-    return str(file.path if file.url is None else cache / file.name)
-
-
-def fetch_options(file: NetworkFile) -> list[str]:
-    """Options of stage fetch. The note on the licence stays out, so that another wording fetches nothing again."""
-    stated = file.model_dump(mode="json", exclude={"licence"}, exclude_none=True)
-    return [option for key, value in stated.items() for option in ("--set", f"{key}={json.dumps(value)}")]
 
 
 def find(pipeline: PipelineConfig) -> tuple[dict[str, Dataset], list[str]]:
@@ -206,37 +150,20 @@ def find(pipeline: PipelineConfig) -> tuple[dict[str, Dataset], list[str]]:
     datasets, missing = {}, []
     for name, source in pipeline.datasets.items():
         config = _own(pipeline, name)
-        protocols = read_protocols(config.evaluate.protocols)
+        protocols = sources.read_protocols(config.evaluate.protocols)
         videos: dict[str, str] = {}
         notes: list[str] = []
         try:
-            videos = _videos(pipeline, name, source)
-            protocols, notes = _with_real_splits(protocols, config, name, videos)
+            videos = sources.videos(pipeline, name, source)
+            protocols, notes = sources.with_real_splits(protocols, config, name, videos)
         except catalog.EmptyDatasetError as error:
             missing.append(str(error))
         except ValueError as error:
             raise ConfigError(f"datasets.{name}: {error}") from None
-        externals, without = _externals(config, name)
-        missing += [*without, *_missing_weights(config, name), *_missing_networks(config, name)]
+        externals, without = sources.externals(config, name)
+        missing += [*without, *sources.missing_files(config, name)]
         datasets[name] = Dataset(name, config, videos, protocols, externals, (*notes, *_notes(config, name)))
     return datasets, missing
-
-
-def demo_folder(pipeline: PipelineConfig) -> str:
-    """The folder that the demo's videos are written to: that of the glob of its data set."""
-    source = pipeline.datasets.get(DEMO)
-    if source is None or not isinstance(source.videos, str):
-        raise ConfigError(
-            f"section `demo` makes the videos of a data set of that name; give datasets.{DEMO}.videos as one glob, "
-            "e.g. data/demo/*.mp4"
-        )
-    return str(Path(source.videos).parent)
-
-
-def demo_videos(pipeline: PipelineConfig) -> list[str]:
-    """Paths of the videos that stage make-demo-videos writes; they need not exist yet."""
-    folder = Path(demo_folder(pipeline))
-    return [str(folder / f"patient-{number:02}.mp4") for number in range(1, pipeline.demo.patients + 1)]
 
 
 def chunks(videos: int, size: int) -> dict[str, tuple[int, int]]:
@@ -355,7 +282,7 @@ def paths(files: DatasetFiles) -> list[str]:
 
 def stages(dataset: Dataset) -> list[str]:
     """The stages of a data set that have a frozen configuration, in order."""
-    names = ["make-demo-videos"] if dataset.config.demo is not None and dataset.name == DEMO else []
+    names = ["make-demo-videos"] if dataset.config.demo is not None and dataset.name == sources.DEMO else []
     names += ["probe", "extract", "shard", "train-autoencoder", "encode", "latent-statistics", "train-diffusion"]
     names += [f"sample.{sampler}" for sampler in dataset.samplers]
     names += ["preview"]
@@ -385,82 +312,6 @@ def _own(pipeline: PipelineConfig, name: str) -> PipelineConfig:
     """The configuration of one data set, its overrides laid over once and for all."""
     source = pipeline.datasets[name].replace(override={})
     return for_dataset(pipeline, name).replace(datasets={name: source.model_dump(mode="json")})
-
-
-def _videos(pipeline: PipelineConfig, name: str, source: DatasetConfig) -> dict[str, str]:
-    if pipeline.demo is not None and name == DEMO:
-        return {Path(path).stem: path for path in demo_videos(pipeline)}
-    listed = catalog.list_videos(_globs(source), source.frames, dataset=name, page=source.page)
-    return {video.id: _plain(str(video.path)) for video in listed}
-
-
-def _externals(config: PipelineConfig, name: str) -> tuple[dict[str, list[str]], list[str]]:
-    """The files of each other generator, and a message for each that has none."""
-    found: dict[str, list[str]] = {}
-    missing = []
-    for external, source in config.external.items():
-        try:
-            found[external] = [_plain(path) for path in _external_files(source)]
-        except ValueError as error:
-            missing.append(f"{name}: external.{external}: {error}")
-    return found, missing
-
-
-def _external_files(source: ExternalConfig) -> list[str]:
-    if source.npz is not None:
-        if not source.npz.is_file():
-            raise ValueError(f"{source.npz} is missing; check the path")
-        return [str(source.npz)]
-    try:
-        return [str(video.path) for video in catalog.list_videos(_globs(source), source.frames)]
-    except catalog.EmptyDatasetError:
-        raise ValueError(f"no video in {source.frames or ', '.join(_globs(source))}; check the path") from None
-
-
-def _plain(path: str) -> str:
-    if found := _PLACEHOLDER.search(path):
-        raise ValueError(f"{path}: Snakemake would take {found[0]} for a placeholder; rename the file")
-    return path
-
-
-def _globs(source: DatasetConfig | ExternalConfig) -> list[str]:
-    if source.videos is None:
-        return []
-    return [source.videos] if isinstance(source.videos, str) else list(source.videos)
-
-
-def _with_real_splits(
-    protocols: dict[str, ProtocolConfig], config: PipelineConfig, name: str, videos: dict[str, str]
-) -> tuple[dict[str, ProtocolConfig], list[str]]:
-    """The protocols with real clips of all videos where the split that they name has none."""
-    found = catalog.split_videos(videos, config.data.split.heldout).values()
-    changed, notes = {}, []
-    for key, protocol in protocols.items():
-        split = protocol.real.split
-        if split != "all" and split not in found:
-            protocol = protocol.replace(real={**protocol.real.model_dump(mode="json"), "split": "all"})
-            notes.append(f"{name}: {key}: no video is in the split {split!r}, so real clips are taken from all videos")
-        changed[key] = protocol
-    return changed, notes
-
-
-def _missing_weights(config: PipelineConfig, name: str) -> list[str]:
-    weights = {section: getattr(config, section).weights for section in _TRAININGS.values()}
-    return [
-        f"{name}: {section}.weights: {file} is missing; `lvdm import-original` makes it from a released checkpoint"
-        for section, path in weights.items()
-        if path is not None
-        for file in (path, path.with_suffix(".json"))
-        if not file.is_file()
-    ]
-
-
-def _missing_networks(config: PipelineConfig, name: str) -> list[str]:
-    return [
-        f"{name}: {file.path}: this file of a network is missing; put it there, or give its `url`"
-        for file in network_files(config)
-        if file.path is not None and not file.path.is_file()
-    ]
 
 
 def _notes(config: PipelineConfig, name: str) -> list[str]:

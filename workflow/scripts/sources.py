@@ -1,0 +1,166 @@
+"""What there is to start from: videos, other people's videos, protocols, networks.
+
+Pure functions from a configuration and the names of files; none is opened but those of protocols. Nothing here knows
+Snakemake.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from lvdm.config import Config, ConfigError, NetworkFile, parse, read_mapping
+from lvdm.data import catalog
+from lvdm.evaluation.config import ProtocolConfig
+from lvdm.stages.pipeline import DatasetConfig, ExternalConfig, PipelineConfig
+
+DEMO = "demo"  # the data set that section `demo` makes the videos of
+
+# A protocol given by its name alone.
+_PROTOCOLS = Path(__file__).parents[2] / "config" / "protocols"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+.-]*")
+
+# Wildcards and path variables, which Snakemake replaces in every path, with no way to quote them.
+_PLACEHOLDER = re.compile(r"\{\s*\w+[^{}]*\}|<[a-z][a-z0-9_]*>")
+
+
+def videos(pipeline: PipelineConfig, name: str, source: DatasetConfig) -> dict[str, str]:
+    """The videos of a data set, identifier to path. Raises ``ValueError`` where there is none, and for odd names."""
+    if pipeline.demo is not None and name == DEMO:
+        return {Path(path).stem: path for path in demo_videos(pipeline)}
+    listed = catalog.list_videos(globs(source), source.frames, dataset=name, page=source.page)
+    return {video.id: _plain(str(video.path)) for video in listed}
+
+
+def demo_folder(pipeline: PipelineConfig) -> str:
+    """The folder that the demo's videos are written to: that of the glob of its data set."""
+    source = pipeline.datasets.get(DEMO)
+    if source is None or not isinstance(source.videos, str):
+        raise ConfigError(
+            f"section `demo` makes the videos of a data set of that name; give datasets.{DEMO}.videos as one glob, "
+            "e.g. data/demo/*.mp4"
+        )
+    return str(Path(source.videos).parent)
+
+
+def demo_videos(pipeline: PipelineConfig) -> list[str]:
+    """Paths of the videos that stage make-demo-videos writes; they need not exist yet."""
+    folder = Path(demo_folder(pipeline))
+    return [str(folder / f"patient-{number:02}.mp4") for number in range(1, pipeline.demo.patients + 1)]
+
+
+def globs(source: DatasetConfig | ExternalConfig) -> list[str]:
+    """The globs of video files that are configured."""
+    if source.videos is None:
+        return []
+    return [source.videos] if isinstance(source.videos, str) else list(source.videos)
+
+
+def externals(config: PipelineConfig, name: str) -> tuple[dict[str, list[str]], list[str]]:
+    """The files of each other generator, and a message for each that has none."""
+    found: dict[str, list[str]] = {}
+    missing = []
+    for external, source in config.external.items():
+        try:
+            found[external] = [_plain(path) for path in _external_files(source)]
+        except ValueError as error:
+            missing.append(f"{name}: external.{external}: {error}")
+    return found, missing
+
+
+def read_protocols(names: Iterable[str]) -> dict[str, ProtocolConfig]:
+    """The protocols by name. Raises ``ConfigError`` for one that cannot be read, and for a name used twice."""
+    found: dict[str, ProtocolConfig] = {}
+    for given in names:
+        path = Path(given) if given.endswith((".yaml", ".yml", ".json")) else _PROTOCOLS / f"{given}.yaml"
+        if not path.is_file():
+            known = ", ".join(sorted(file.stem for file in _PROTOCOLS.glob("*.yaml")))
+            raise ConfigError(
+                f"evaluate.protocols: there is no {path}; give one of {known}, or the path of a .yaml file"
+            )
+        if path.stem in found:
+            raise ConfigError(f"evaluate.protocols: two protocols are named {path.stem}; rename a file")
+        if not _NAME.fullmatch(path.stem):
+            raise ConfigError(f"evaluate.protocols: {path}: use letters, digits, _ . + - in the name of a protocol")
+        found[path.stem] = parse(ProtocolConfig, read_mapping(path), source=str(path))
+    return found
+
+
+def with_real_splits(
+    protocols: dict[str, ProtocolConfig], config: PipelineConfig, name: str, videos: dict[str, str]
+) -> tuple[dict[str, ProtocolConfig], list[str]]:
+    """The protocols with real clips of all videos where the split that they name has none."""
+    found = catalog.split_videos(videos, config.data.split.heldout).values()
+    changed, notes = {}, []
+    for key, protocol in protocols.items():
+        split = protocol.real.split
+        if split != "all" and split not in found:
+            protocol = protocol.replace(real={**protocol.real.model_dump(mode="json"), "split": "all"})
+            notes.append(f"{name}: {key}: no video is in the split {split!r}, so real clips are taken from all videos")
+        changed[key] = protocol
+    return changed, notes
+
+
+def networks(configs: Iterable[Config]) -> dict[str, NetworkFile]:
+    """The files that are fetched, by their names in the cache."""
+    found = (file for config in configs for file in network_files(config))
+    return {file.name: file for file in found if file.url is not None}
+
+
+def network_files(config: Config) -> Iterator[NetworkFile]:
+    """Every network's file in a configuration, at any depth."""
+    if isinstance(config, NetworkFile):
+        yield config
+        return
+    for _, value in config:
+        for part in value.values() if isinstance(value, dict) else [value]:
+            if isinstance(part, Config):
+                yield from network_files(part)
+
+
+def network_path(file: NetworkFile, cache: Path) -> str:
+    """Where the workflow finds a network's file: as it was given, or in the cache."""
+    return str(file.path if file.url is None else cache / file.name)
+
+
+def fetch_options(file: NetworkFile) -> list[str]:
+    """Options of stage fetch. The note on the licence stays out, so that another wording fetches nothing again."""
+    stated = file.model_dump(mode="json", exclude={"licence"}, exclude_none=True)
+    return [option for key, value in stated.items() for option in ("--set", f"{key}={json.dumps(value)}")]
+
+
+def missing_files(config: PipelineConfig, name: str) -> list[str]:
+    """A message for each file that the configuration names and that is not there."""
+    sections = {"autoencoder": config.autoencoder, "diffusion": config.diffusion}
+    weights = {section: part.weights for section, part in sections.items() if part.weights is not None}
+    missing = [
+        f"{name}: {section}.weights: {file} is missing; `lvdm import-original` makes it from a released checkpoint"
+        for section, path in weights.items()
+        for file in (path, path.with_suffix(".json"))
+        if not file.is_file()
+    ]
+    missing += [
+        f"{name}: {file.path}: this file of a network is missing; put it there, or give its `url`"
+        for file in network_files(config)
+        if file.path is not None and not file.path.is_file()
+    ]
+    if config.evaluate.published is not None and not config.evaluate.published.is_file():
+        missing.append(f"{name}: evaluate.published: {config.evaluate.published} is missing; check the path")
+    return missing
+
+
+def _external_files(source: ExternalConfig) -> list[str]:
+    if source.npz is not None:
+        if not source.npz.is_file():
+            raise ValueError(f"{source.npz} is missing; check the path")
+        return [str(source.npz)]
+    try:
+        return [str(video.path) for video in catalog.list_videos(globs(source), source.frames)]
+    except catalog.EmptyDatasetError:
+        raise ValueError(f"no video in {source.frames or ', '.join(globs(source))}; check the path") from None
+
+
+def _plain(path: str) -> str:
+    if found := _PLACEHOLDER.search(path):
+        raise ValueError(f"{path}: Snakemake would take {found[0]} for a placeholder; rename the file")
+    return path
