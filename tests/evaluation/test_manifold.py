@@ -40,11 +40,14 @@ def test_agreement_with_brute_force(k, count_real, count_fake, scale):
     assert 0 < coverage < 1  # the cases say something
 
 
-@pytest.mark.parametrize("block", [1, 100, 10**6])
+@pytest.mark.parametrize("block", [1, 130, 10**6])
 def test_blocks_and_order_do_not_matter(block):
-    """Also where distances tie: half of the fakes are real clips, and lie on the surface of their balls."""
-    real = features(70)
-    fake = np.concatenate([features(30, seed=1), real[:30]])
+    """Also where distances tie: half of the fakes are real clips, and lie on the surface of other balls.
+
+    A block of 130 is one row of 70 and two of 60: the products of radii and of pairs are rounded differently.
+    """
+    real = features(70, 401)
+    fake = np.concatenate([features(30, 401, seed=1), real[:30]])
     generator = np.random.default_rng(3)
     for metric in (precision_recall, density_coverage):
         expected = metric(real, fake)
@@ -53,9 +56,10 @@ def test_blocks_and_order_do_not_matter(block):
         assert shuffled == pytest.approx(expected, rel=1e-12)
 
 
-def test_a_set_against_itself():
-    """Each ball holds its centre and k neighbours, those on the surface too."""
-    real = features(50)
+@pytest.mark.parametrize("values", [12, 400])
+def test_a_set_against_itself(values):
+    """Each ball holds its centre and k neighbours, those on the surface too, whatever rounding says."""
+    real = features(200, values)
     assert precision_recall(real, real, k=3) == (1, 1)
     density, coverage = density_coverage(real, real[::-1], k=5)
     assert coverage == 1

@@ -48,6 +48,16 @@ def test_a_near_copy_keeps_its_distance():
     assert distances == pytest.approx(1e-5, rel=1e-6)
 
 
+def test_the_nearest_of_near_copies():
+    """Their distances are too small for a matrix product of such features to order them."""
+    query, others = features(1) * 1e3, features(8, seed=1) * 1e3
+    near = np.repeat(query, 8, axis=0)
+    near[:, 0] += 1e-6 * np.array([8, 7, 6, 5, 1, 2, 3, 4])
+    indices, distances = nearest(query, np.concatenate([others, near]))
+    assert indices.tolist() == [12]
+    assert distances == pytest.approx(1e-6, rel=1e-3)
+
+
 def test_one_query_and_one_reference_are_enough():
     indices, distances = nearest(np.zeros((1, 4)), np.ones((1, 4)))
     assert indices.tolist() == [0]

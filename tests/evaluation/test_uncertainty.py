@@ -174,6 +174,20 @@ def test_extrapolation_is_the_line_through_its_points():
     assert (again.value, again.values.tolist()) == (result.value, result.values.tolist())
 
 
+def test_extrapolation_is_a_mean_over_subsets_of_the_same_share_of_both_sides():
+    seen = []
+
+    def statistic(real: np.ndarray, fake: np.ndarray) -> float:
+        seen.append((len(real), len(fake)))
+        return float(len(seen))
+
+    result = extrapolate(
+        np.zeros((40, 1)), np.zeros((80, 1)), np.random.default_rng(0), statistic=statistic, points=3, repeats=2
+    )
+    assert seen == [(20, 40), (20, 40), (30, 60), (30, 60), (40, 80)]
+    assert result.values.tolist() == [1.5, 3.5, 5]
+
+
 def test_extrapolation_draws_whole_videos():
     """Repeated clips are no more clips: by videos the fit is that of one clip a video."""
     generator = np.random.default_rng(0)
