@@ -108,15 +108,23 @@ def patients(tmp_path_factory) -> list[Path]:
     folder = tmp_path_factory.mktemp("videos")
     paths = [folder / f"patient-{number:02}.mp4" for number in range(1, 9)]
     for number, path in enumerate(paths):
-        texture = gaussian_filter(np.random.default_rng(number).normal(size=(96, 96, 3)), sigma=(4, 4, 0))
-        texture = (255 * (texture - texture.min()) / np.ptp(texture)).astype(np.uint8)
-        write_h264(np.stack([texture[shift : shift + 48, shift : shift + 48] for shift in range(24)]), path, fps=10.0)
+        write_h264(moving_texture(number, 48, 24), path, fps=10.0)
     return paths
+
+
+def moving_texture(seed: int, size: int, frames: int) -> np.ndarray:
+    """A drifting texture, uint8 (frames, size, size, 3)."""
+    texture = gaussian_filter(np.random.default_rng(seed).normal(size=(96, 96, 3)), sigma=(4, 4, 0))
+    texture = (255 * (texture - texture.min()) / np.ptp(texture)).astype(np.uint8)
+    return np.stack([texture[shift : shift + size, shift : shift + size] for shift in range(frames)])
 
 
 @pytest.fixture(scope="session")
 def with_videos(checkout, patients, tmp_path_factory) -> Path:
-    """A checkout with two data sets: one plain, one with a name to be careful with and a broken file."""
+    """A checkout with two data sets: one plain, one with a name to be careful with and a broken file.
+
+    Beside them are videos of another generator.
+    """
     root = tmp_path_factory.mktemp("videos") / "repository"
     shutil.copytree(checkout, root)
     first, second = root / "data" / "first", root / "data" / "second"
@@ -127,6 +135,8 @@ def with_videos(checkout, patients, tmp_path_factory) -> Path:
     for video, name in zip(patients[4:7], ("a.mp4", "Tag 1/Fäll 'ü' $1.mp4", "c.mp4"), strict=True):
         shutil.copy(video, second / name)
     (second / "notes.mp4").write_text("this is no video")
+    for number in range(5):
+        write_h264(moving_texture(100 + number, 32, 12), root / "data" / "other" / f"{number}.mp4", fps=10.0)
     return root
 
 

@@ -14,10 +14,31 @@ def test_tables_have_the_samplers_and_both_references(finished):
         assert set(COLUMNS) <= set(table.columns)
         assert set(table.dataset) == {dataset}
         distances = table[table.detector == "random3d"]
-        assert set(distances.model) == {"lvdm", "real", "noise"}
+        others = {"other"} if dataset == "first" else set()
+        assert set(distances.model) == {"lvdm", "real", "train", "noise"} | others
         assert set(distances.loc[distances.model == "lvdm", "sampler"]) == {"ddim"}
         assert (distances.loc[distances.model == "lvdm", "n_fake"] == 6).all()
         assert (finished / f"results/tables/{dataset}.md").read_text().strip()
+
+
+def test_another_generator_stands_in_the_table(finished):
+    table = pd.read_csv(finished / "results/tables/first.csv", keep_default_na=False)
+    rows = table[table.model == "other"].set_index("metric")
+    assert set(rows.n_fake) == {"5"} or set(rows.n_fake) == {5}
+    # Its videos of 12 frames are scored from frames 0 and 4, each time 8 of them.
+    assert rows.loc["frechet_distance@0", "value"] == rows.loc["frechet_distance", "value"]
+    assert rows.loc["frechet_distance@4", "value"] != rows.loc["frechet_distance", "value"]
+
+
+def test_nearest_training_clips_are_looked_for(finished):
+    for dataset, models in (("first", ["ddim", "other"]), ("second", ["ddim"])):
+        folder = finished / "results" / dataset / "memorisation" / "protocol" / "random3d"
+        for model in models:
+            nearest = pd.read_csv(folder / f"{model}.csv")
+            generated = nearest[nearest.kind == "generated"]
+            assert len(generated) == (5 if model == "other" else 6)
+            assert (generated.distance > 0).all()
+            assert len(list((folder / model / "pairs").glob("*-training.npy"))) == len(generated)
 
 
 def test_a_broken_video_is_listed_and_left_out(finished):
@@ -49,7 +70,13 @@ def test_frozen_configurations_name_stage_and_code(finished):
 
 def test_each_stage_leaves_a_log(finished):
     logs = finished / "results" / "logs" / "first"
-    for name in ("probe", "train-autoencoder", "sample/ddim/0001", "features/random3d/real", "score/random3d/noise"):
+    for name in (
+        "probe",
+        "train-autoencoder",
+        "sample/ddim/0001",
+        "features/protocol/random3d/real",
+        "score/protocol/random3d/noise",
+    ):
         assert (logs / f"{name}.log").read_text().strip(), name
 
 

@@ -59,7 +59,7 @@ def test_other_sampler_steps_sample_and_score_but_train_nothing(tree):
     tree.configure({"sample": {"samplers": {"ddim": {"steps": 1}}}})
     jobs = tree.planned()
     assert frozen(jobs) == {"sample.ddim"}
-    assert rules(jobs, "first") == {"sample", "preview", "features", "score", "table"}
+    assert rules(jobs, "first") == {"sample", "preview", "features", "score", "memorise", "table"}
     assert {job.wildcards["model"] for job in jobs if "model" in job.wildcards} == {"ddim"}
 
 
@@ -82,7 +82,7 @@ def test_changed_code_of_a_metric_scores_again_and_no_more(tree):
     _add_statement(tree, "lvdm/evaluation/metrics.py")
     jobs = tree.planned()
     assert rules(jobs) == SCORING
-    assert frozen(jobs) == {"score.random3d"}
+    assert frozen(jobs) == {"score.protocol@random3d"}
     tree.finish("results/tables/first.csv")
     assert tree.planned("results/tables/first.csv") != []  # the other data set
     assert rules(tree.planned(), "first") == set()
@@ -90,12 +90,44 @@ def test_changed_code_of_a_metric_scores_again_and_no_more(tree):
 
 def test_changed_code_of_a_detector_computes_features_again_and_no_more(tree):
     _add_statement(tree, "lvdm/evaluation/detectors.py")
-    assert rules(tree.planned()) == {"features", *SCORING}
+    assert rules(tree.planned()) == {"features", "memorise", *SCORING}
+
+
+def test_another_number_of_resamples_scores_again_and_no_more(tree):
+    tree.edit("tests/workflow/protocol.yaml", "bootstrap: 8", "bootstrap: 9")
+    jobs = tree.planned()
+    assert rules(jobs) == SCORING
+    assert frozen(jobs) == {"score.protocol@random3d"}
+
+
+def test_another_jpeg_quality_of_the_fakes_leaves_features_of_real_clips_alone(tree):
+    tree.edit("tests/workflow/protocol.yaml", "fake: {", "fake: {jpeg_quality: 75, ")
+    jobs = tree.planned()
+    assert rules(jobs) == {"features", "memorise", *SCORING}
+    assert {job.wildcards["model"] for job in jobs if job.rule == "features"} == {"ddim", "other", "noise"}
+    assert frozen(jobs) == {"features.protocol@random3d@fake"}
+
+
+def test_a_protocol_that_is_added_leaves_the_other_alone(tree):
+    tree.edit("tests/workflow/protocol.yaml", "# The", "# Another comment. The")
+    text = (tree.root / "tests/workflow/protocol.yaml").read_text()
+    (tree.root / "tests/workflow/second.yaml").write_text(text.replace("bootstrap: 8", "bootstrap: 0"))
+    tree.configure({"evaluate": {"protocols": ["tests/workflow/protocol.yaml", "tests/workflow/second.yaml"]}})
+    jobs = tree.planned()
+    assert rules(jobs) == {"features", "memorise", *SCORING}
+    assert {job.wildcards["protocol"] for job in jobs if "protocol" in job.wildcards} == {"second"}
+
+
+def test_a_replaced_video_of_another_generator_is_imported_and_scored_alone(tree):
+    shutil.copy(tree.root / "data" / "other" / "0.mp4", tree.root / "data" / "other" / "1.mp4")
+    jobs = tree.planned()
+    assert rules(jobs) == {"import_clips", "preview", "features", "memorise", *SCORING}
+    assert {job.wildcards["model"] for job in jobs if "model" in job.wildcards} == {"other"}
 
 
 def test_changed_code_of_the_sampler_samples_again_and_trains_nothing_of_the_autoencoder(tree):
     _add_statement(tree, "lvdm/stages/sample.py")
-    assert rules(tree.planned()) == {"sample", "preview", "features", *SCORING}
+    assert rules(tree.planned()) == {"sample", "preview", "features", "memorise", *SCORING}
 
 
 def test_another_autoencoder_runs_again_from_there_for_that_data_set_alone(tree):
@@ -111,6 +143,7 @@ def test_another_autoencoder_runs_again_from_there_for_that_data_set_alone(tree)
         "preview",
         "features",
         "score",
+        "memorise",
         "table",
     }
     assert {job.wildcards.get("model") for job in jobs if job.rule in ("preview", "features")} == {"ddim"}
