@@ -15,13 +15,25 @@ class ReportConfig(Config):
     preview_size: int = Field(128, ge=32, multiple_of=2, description="Height and width of previews, pixels.")
 
 
+class ModelFiles(Config):
+    """What stages score and memorise wrote of one model under one protocol with one detector."""
+
+    protocol: str
+    detector: str
+    model: str = Field(description="A sampler, the name of another generator, or a reference row.")
+    curve: Path = Field(description="Distance against the number of clips.")
+    distances: Path | None = Field(None, description="Distances to the nearest training clips, where looked for.")
+    pairs: Path | None = Field(None, description="Folder of the clips of the closest pairs.")
+
+
 class DatasetFiles(Config):
-    """What the page shows of one data set: the files of the stages before it."""
+    """What the page shows of one data set: the files of the stages before it, in the order of the pipeline."""
 
     name: str
     manifest: Path
     records: tuple[Path, ...] = Field((), description="One record a video, of stage extract.")
     table: Path
+    latex: Path
     autoencoder_curve: Path
     autoencoder_quality: Path
     reconstructions: Path
@@ -30,5 +42,6 @@ class DatasetFiles(Config):
     samples: Path
     statistics: Path
     real_previews: Path
-    sample_previews: dict[str, Path] = Field({}, description="Sampler name to folder of previews.")
-    configs: dict[str, Path] = Field({}, description="Stage name to the frozen configuration that it ran with.")
+    generated_previews: tuple[Path, ...] = Field((), description="Folders of previews, named by sampler or generator.")
+    models: tuple[ModelFiles, ...] = Field((), description="Files of the scores.")
+    configs: tuple[Path, ...] = Field((), description="The frozen configurations that the stages ran with.")

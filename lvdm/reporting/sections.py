@@ -5,7 +5,6 @@ template only has to lay out.
 """
 
 import csv
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +14,13 @@ import pandas as pd
 import yaml
 
 from lvdm.files import read_json
-from lvdm.reporting import figures, tables
-from lvdm.reporting.config import DatasetFiles
+from lvdm.reporting import blocks, scores, tables
+from lvdm.reporting.blocks import Part
+from lvdm.reporting.config import DatasetFiles, ReportConfig
+from lvdm.reporting.media import Figure, Media
+from lvdm.reporting.score_figures import SamplerSteps
+from lvdm.reporting.scores import Memorisation, Protocol
+from lvdm.reporting.training_figures import curve_panels, quality_panels
 
 # A page with a row for each of thousands of videos helps nobody; the rest is in the manifest.
 LISTED_VIDEOS = 200
@@ -39,15 +43,6 @@ class Grid:
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A picture; ``dark`` is its version for a dark page, if there is one."""
-
-    source: str
-    title: str
-    dark: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,71 +72,58 @@ class Section:
     name: str
     facts: tuple[tuple[str, str], ...]
     walls: tuple[Wall, ...]
-    distances: Grid
-    reconstructions: Grid
-    notes: tuple[str, ...]
-    table: str
+    protocols: tuple[Protocol, ...]
+    legend: tuple[str, ...]
+    tables: tuple[str, ...]
+    memorisation: tuple[Memorisation, ...]
+    reconstructions: Part | None
     pictures: tuple[Figure, ...]
     trainings: tuple[tuple[str, tuple[Figure, ...]], ...]
     videos: Videos
     stages: tuple[Stage, ...]
 
 
-def read_section(files: DatasetFiles, most_videos: int, media: Path, prefix: str) -> Section:
-    """Gather a section, and fill the folder ``media`` that the page finds at ``prefix``."""
-    media.mkdir(parents=True)
+def read_section(files: DatasetFiles, config: ReportConfig, media: Media) -> Section:
+    """Gather a section, and fill the folder of its media."""
+    media.folder.mkdir(parents=True)
     rows = tables.read_rows(files.table)
     videos = _videos(files)
-    stages = tuple(_stage(name, path) for name, path in files.configs.items())
-    shutil.copyfile(files.table, media / "table.csv")
+    frozen = [read_json(path) for path in files.configs]
     return Section(
         name=files.name,
-        facts=tuple(_facts(files, videos)),
-        walls=tuple(_walls(files, most_videos, media, prefix)),
-        distances=_grid(tables.distances(rows)),
-        reconstructions=_grid(tables.reconstructions(rows)),
-        notes=tuple(tables.notes(rows)),
-        table=f"{prefix}/table.csv",
+        facts=tuple(_facts(files, videos, frozen)),
+        walls=tuple(_walls(files, config.videos, media)),
+        protocols=tuple(scores.protocols(rows, files.models, _samplers(frozen), media)),
+        legend=tuple(blocks.legend(rows)),
+        tables=tuple(media.copy(path) for path in (files.table, files.latex)),
+        memorisation=tuple(scores.memorisation(files.models, config, media)),
+        reconstructions=blocks.reconstructions(rows),
         pictures=(
-            _picture(files.reconstructions, "Clips (left) and their reconstructions (right)", media, prefix),
-            _picture(files.samples, "Samples of the trained model", media, prefix),
+            media.picture(files.reconstructions, "Clips (left) and their reconstructions (right)"),
+            media.picture(files.samples, "Samples of the trained model"),
         ),
         trainings=(
-            ("Autoencoder", _figures(files.autoencoder_curve, files.autoencoder_quality, "autoencoder", media, prefix)),
-            ("Diffusion", _figures(files.diffusion_curve, files.diffusion_quality, "diffusion", media, prefix)),
+            ("Autoencoder", _training(files.autoencoder_curve, files.autoencoder_quality, "autoencoder", media)),
+            ("Diffusion", _training(files.diffusion_curve, files.diffusion_quality, "diffusion", media)),
         ),
         videos=videos,
-        stages=stages,
+        stages=tuple(map(_stage, frozen)),
     )
 
 
-def _walls(files: DatasetFiles, most: int, media: Path, prefix: str) -> Iterable[Wall]:
-    sources = [(f"Generated, {name}", name, folder) for name, folder in files.sample_previews.items()]
-    sources.append(("Real", "real", files.real_previews))
-    for title, name, folder in sources:
+def _walls(files: DatasetFiles, most: int, media: Media) -> Iterable[Wall]:
+    sources = [(f"Generated, {folder.name}", folder) for folder in files.generated_previews]
+    for title, folder in [*sources, ("Real", files.real_previews)]:
         found = sorted(folder.glob("*.mp4"))[:most]
         if not found:
             raise ValueError(f"{folder} holds no .mp4 file; run stage preview again")
-        names = [f"{name}-{path.name}" for path in found]
-        for path, copy in zip(found, names, strict=True):
-            shutil.copyfile(path, media / copy)
-        caption = "clips of the data set" if name == "real" else "the first videos of the run, not a selection"
-        yield Wall(title, caption, tuple(f"{prefix}/{copy}" for copy in names))
+        caption = "clips of the data set" if title == "Real" else "the first videos of the run, not a selection"
+        yield Wall(title, caption, tuple(media.copy(path, f"{folder.name}-{path.name}") for path in found))
 
 
-def _picture(source: Path, title: str, media: Path, prefix: str) -> Figure:
-    shutil.copyfile(source, media / source.name)
-    return Figure(f"{prefix}/{source.name}", title)
-
-
-def _figures(curve: Path, quality: Path, name: str, media: Path, prefix: str) -> tuple[Figure, ...]:
-    panels = figures.quality_panels(pd.read_csv(quality)) + figures.curve_panels(pd.read_csv(curve))
-    drawn = []
-    for number, panel in enumerate(panels):
-        source = figures.save(panel, media, f"{name}-{number:02}")
-        dark = source.replace(figures.SUFFIXES["light"], figures.SUFFIXES["dark"])
-        drawn.append(Figure(f"{prefix}/{source}", f"{name}: {panel.title}", f"{prefix}/{dark}"))
-    return tuple(drawn)
+def _training(curve: Path, quality: Path, name: str, media: Media) -> tuple[Figure, ...]:
+    panels = quality_panels(pd.read_csv(quality)) + curve_panels(pd.read_csv(curve))
+    return media.draw(panels, name)
 
 
 def _videos(files: DatasetFiles) -> Videos:
@@ -171,31 +153,33 @@ def _extracted(id: str, record: dict[str, Any], row: dict[str, str]) -> tuple[st
     return id, source, kept, record["crop"]["note"], size, str(record["frames"]), rate
 
 
-def _facts(files: DatasetFiles, videos: Videos) -> Iterable[tuple[str, str]]:
+def _facts(files: DatasetFiles, videos: Videos, frozen: list[dict[str, Any]]) -> Iterable[tuple[str, str]]:
     """Numbers to see first, each with what it counts."""
     yield f"{videos.used:,}", "video used" if videos.used == 1 else "videos used"
     yield f"{len(videos.left_out.rows):,}", "left out"
     yield f"{videos.frames:,}", "frames"
-    clip = _frozen(files, "train-autoencoder").get("clip")
+    settings = {stage["stage"]: stage["config"] for stage in frozen}
+    clip = settings.get("train-autoencoder", {}).get("clip")
     if clip:
         yield f"{clip['length']} × {clip['resolution']} × {clip['resolution']}", "a clip: frames × pixels"
     yield f"{read_json(files.statistics)['clips']:,}", "training clips"
     for stage, name in (("train-autoencoder", "autoencoder"), ("train-diffusion", "diffusion")):
-        training = _frozen(files, stage).get("training")
+        training = settings.get(stage, {}).get("training")
         if training:
             yield f"{training['steps']:,}", f"{name} steps"
 
 
-def _frozen(files: DatasetFiles, stage: str) -> dict[str, Any]:
-    return read_json(files.configs[stage])["config"] if stage in files.configs else {}
+def _samplers(frozen: list[dict[str, Any]]) -> dict[str, SamplerSteps]:
+    """What is known of the samplers, from the configurations of their stages."""
+    found = {}
+    for stage in frozen:
+        command, _, name = stage["stage"].partition(".")
+        if command == "sample":
+            sampler = stage["config"]["sampler"]
+            found[name] = SamplerSteps(sampler["method"], sampler["steps"])
+    return found
 
 
-def _stage(name: str, path: Path) -> Stage:
-    frozen = read_json(path)
+def _stage(frozen: dict[str, Any]) -> Stage:
     settings = yaml.safe_dump(frozen["config"], sort_keys=False, allow_unicode=True, width=100)
-    return Stage(name, frozen["code"], settings if frozen["config"] else "no settings\n")
-
-
-def _grid(table: pd.DataFrame) -> Grid:
-    rows = tuple((str(name), *map(str, row)) for name, row in zip(table.index, table.to_numpy(), strict=True))
-    return Grid((str(table.index.name), *map(str, table.columns)), rows)
+    return Stage(frozen["stage"], frozen["code"], settings if frozen["config"] else "no settings\n")

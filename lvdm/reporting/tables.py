@@ -1,7 +1,6 @@
-"""The results table: joining the rows of its parts, and the readable version.
+"""The results table as data: a row a number, joined from the files of the scores.
 
-In a tidy table a row is one number. All values are kept as the text that they were written as, so that
-joining changes no digit.
+All values are kept as the text that they were written as, so that joining changes no digit.
 """
 
 from collections.abc import Sequence
@@ -10,45 +9,44 @@ from pathlib import Path
 import pandas as pd
 
 COLUMNS = ("dataset", "model", "sampler", "protocol", "detector", "metric", "value", "n_real", "n_fake", "seed")
+DETAILS = ("std", "low", "high", "note")
+"""Standard deviation over repetitions, subsets or parts; 95 percent interval; what must be known of the row."""
 
 AUTOENCODER = "autoencoder"
-STAND_IN = "random3d"
+PUBLISHED = "published"
+"""Protocol of numbers that were not measured here."""
 
-# Rows of other models (ours) come before these.
-_ORDER = {"real": 1, "noise": 2, AUTOENCODER: 3}
+_PUBLISHED_COLUMNS = ("model", "metric", "value", "source")
 
-_METRIC_LABELS = {
-    "fvd": "FVD",
-    "kvd": "KVD",
-    "frechet_distance": "Fréchet distance",
-    "kernel_distance": "Kernel distance",
-    "psnr": "PSNR (dB)",
-    "ssim": "SSIM",
-}
+# Ours come first, then other generators, published rows and references.
+_ORDER = {"lvdm": 0, "real": 3, "train": 4, "noise": 5, AUTOENCODER: 6}
 
 _SPLIT_WORDS = {"heldout": "held-out", "train": "training"}
-
-REFERENCE_LINE = (
-    "Lower is nearer to the real clips. Two rows are for reference: “real against real” compares one half of the "
-    "real clips with the other, so it is what sampling alone makes; “noise against real” is what a generator that "
-    "learned nothing would get."
-)
-STAND_IN_LINE = (
-    f"{STAND_IN} is a small network with seeded random weights that stands in where no trained detector is given: "
-    "its distances compare rows of this table, are not FVD or KVD, and compare with no published number."
-)
 
 
 def read_rows(path: Path) -> pd.DataFrame:
     """Rows of a tidy table, every value as the text in the file. Raises ``ValueError`` for another file."""
-    try:
-        rows = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except pd.errors.EmptyDataError:
-        raise ValueError(f"{path} is empty; delete it and run stage score again") from None
-    missing = [column for column in COLUMNS if column not in rows.columns]
-    if missing:
-        raise ValueError(f"{path} is no table of scores: column {missing[0]!r} is missing; run stage score again")
+    rows = _read(path, COLUMNS, "table of scores; run stage score again")
+    for column in DETAILS:
+        if column not in rows:
+            rows[column] = ""
     return rows
+
+
+def published_rows(path: Path, dataset: str) -> pd.DataFrame:
+    """Numbers of papers, as rows of the results table.
+
+    The file has the columns model, metric, value and source; a note says where each row is from. Raises
+    ``ValueError`` for another file, and for a value that is no number.
+    """
+    read = _read(path, _PUBLISHED_COLUMNS, "table of published numbers; correct it")
+    for value in read["value"]:
+        try:
+            float(value)
+        except ValueError:
+            raise ValueError(f"{path}: {value!r} is no number; correct it") from None
+    note = "published, not measured: " + read["source"]
+    return read[["model", "metric", "value"]].assign(dataset=dataset, protocol=PUBLISHED, note=note)
 
 
 def autoencoder_rows(quality: pd.DataFrame, dataset: str) -> pd.DataFrame:
@@ -73,92 +71,29 @@ def autoencoder_rows(quality: pd.DataFrame, dataset: str) -> pd.DataFrame:
 
 
 def join(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """All rows in a fixed order: ours, real, noise, autoencoder; the files' order of metrics within a model."""
+    """All rows in a fixed order: ours, other generators, published numbers, references, autoencoder.
+
+    Within a model, a protocol and a detector the metrics keep the order of their file.
+    """
     rows = pd.concat(parts, ignore_index=True).fillna("")
-    extra = [column for column in rows.columns if column not in COLUMNS]
-    for column in COLUMNS:
+    for column in (*COLUMNS, *DETAILS):
         if column not in rows:
             rows[column] = ""
-    rows["order"] = rows["model"].map(_ORDER).fillna(0)
-    rows = rows.sort_values(["order", "model", "sampler", "protocol", "detector"], kind="stable", ignore_index=True)
-    return rows[[*COLUMNS, *extra]]
+    keys = rows[["model", "sampler", "protocol", "detector"]].copy()
+    keys.insert(0, "order", rows["model"].map(_ORDER).fillna(1))
+    # Published numbers keep the order of their file, which is that of the paper.
+    keys.loc[rows["protocol"] == PUBLISHED, ["order", "model"]] = [2, ""]
+    order = keys.sort_values(list(keys.columns), kind="stable").index
+    return rows.loc[order, [*COLUMNS, *DETAILS]].reset_index(drop=True)
 
 
-def distances(rows: pd.DataFrame) -> pd.DataFrame:
-    """The distances for people: a row a model, a column a metric, rounded; the index is the row's name."""
-    rows = rows[rows["model"] != AUTOENCODER]
-    names = rows.apply(_row_name, axis=1) if len(rows) else pd.Series(dtype=str)
-    table: dict[str, dict[str, str]] = {}
-    for name, (_, row) in zip(names, rows.iterrows(), strict=True):
-        cells = table.setdefault(name, {})
-        cells[_column_name(row)] = rounded(row["value"], row.get("value_std", ""))
-        cells["Real clips"] = row["n_real"]
-        cells["Compared clips"] = row["n_fake"]
-    return _counts_last(table, ["Real clips", "Compared clips"]).rename_axis("Model")
-
-
-def reconstructions(rows: pd.DataFrame) -> pd.DataFrame:
-    """The autoencoder's quality for people: a row a set of clips, a column a metric."""
-    table: dict[str, dict[str, str]] = {}
-    for _, row in rows[rows["model"] == AUTOENCODER].iterrows():
-        cells = table.setdefault(row["protocol"], {})
-        cells[_METRIC_LABELS.get(row["metric"], row["metric"])] = rounded(row["value"])
-        cells["Clips"] = row["n_real"]
-    return _counts_last(table, ["Clips"]).rename_axis("Autoencoder")
-
-
-def notes(rows: pd.DataFrame) -> list[str]:
-    """What must be known to read the distances: the reference rows, the stand-in, remarks of single rows."""
-    lines = [REFERENCE_LINE]
-    scores = rows[rows["model"] != AUTOENCODER]
-    if scores["metric"].str.contains(f"({STAND_IN})", regex=False).any():
-        lines.append(STAND_IN_LINE)
-    if "note" in scores:
-        rows_of: dict[str, dict[str, None]] = {}
-        for _, row in scores.iterrows():
-            for note in filter(None, row["note"].split("; ")):
-                rows_of.setdefault(note, {})[_row_name(row)] = None
-        lines += [f"{', '.join(names)}: {note}." for note, names in rows_of.items()]
-    return lines
-
-
-def markdown_page(rows: pd.DataFrame, dataset: str) -> str:
-    """The readable version of a results table."""
-    parts = [f"# {dataset}", _markdown(distances(rows))]
-    parts.append("\n".join(f"- {line}" for line in notes(rows)))
-    quality = reconstructions(rows)
-    if len(quality):
-        parts.append(_markdown(quality))
-    return "\n\n".join(parts) + "\n"
-
-
-def _markdown(table: pd.DataFrame) -> str:
-    return table.to_markdown(disable_numparse=True, colalign=["left"] + ["right"] * len(table.columns))
-
-
-def rounded(value: str, deviation: str = "") -> str:
-    """Four significant digits, and the standard deviation where there is one; a dash for no value."""
-    if not value:
-        return "–"
-    text = f"{float(value):.4g}"
-    return f"{text} ± {float(deviation):.2g}" if deviation else text
-
-
-def _counts_last(table: dict[str, dict[str, str]], counts: list[str]) -> pd.DataFrame:
-    wide = pd.DataFrame.from_dict(table, orient="index").fillna("–")
-    values = [column for column in wide.columns if column not in counts]
-    return wide[values + [column for column in counts if column in wide]]
-
-
-def _row_name(row: pd.Series) -> str:
-    if row["model"] in ("real", "noise"):
-        return f"{row['model']} against real"
-    return f"{row['model']}, {row['sampler']}" if row["sampler"] else row["model"]
-
-
-def _column_name(row: pd.Series) -> str:
-    """Metric and detector; the stand-in's metrics bear its kind already."""
-    metric, _, kind = row["metric"].partition(" ")
-    label = _METRIC_LABELS.get(metric, metric)
-    detector = kind.strip("()") or row["detector"]
-    return f"{label} ({detector})" if detector == row["detector"] else f"{label} ({detector}, {row['detector']})"
+def _read(path: Path, columns: Sequence[str], what: str) -> pd.DataFrame:
+    name, _, remedy = what.partition("; ")
+    try:
+        rows = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except pd.errors.EmptyDataError:
+        raise ValueError(f"{path} is empty, not a {name}; {remedy}") from None
+    missing = [column for column in columns if column not in rows.columns]
+    if missing:
+        raise ValueError(f"{path} is no {name}: column {missing[0]!r} is missing; {remedy}")
+    return rows

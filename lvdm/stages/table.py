@@ -1,4 +1,4 @@
-"""Join the scores of a data set to its results table, for programs and for people."""
+"""Join the scores of a data set to its results table, for programs, for people and for papers."""
 
 import logging
 from pathlib import Path
@@ -6,20 +6,36 @@ from pathlib import Path
 import pandas as pd
 
 from lvdm.files import publish, write_text
-from lvdm.reporting.tables import autoencoder_rows, join, markdown_page, read_rows
+from lvdm.reporting.markup import latex_page, markdown_page
+from lvdm.reporting.tables import autoencoder_rows, join, published_rows, read_rows
 
 _logger = logging.getLogger(__name__)
 
 
-def run(*, dataset: str, scores: list[Path], quality: Path, table: Path, markdown: Path) -> None:
-    """Join the scores of a data set to its results table, for programs and for people.
+def run(
+    *,
+    dataset: str,
+    scores: list[Path],
+    quality: Path,
+    published: Path | None = None,
+    table: Path,
+    markdown: Path,
+    latex: Path | None = None,
+) -> None:
+    """Join the scores of a data set to its results table, for programs, for people and for papers.
 
-    ``scores`` are files of stage score, ``quality`` the held-out quality of the autoencoder. Writes
-    ``table`` (.csv), a row a number, the numbers to their last digit, and ``markdown``, the same rounded
-    and explained. Raises ``ValueError`` for a file that is no table of scores.
+    ``scores`` are files of stage score, ``quality`` the held-out quality of the autoencoder, ``published``
+    (.csv) numbers of papers: columns model, metric, value, source. Writes ``table`` (.csv), a row a number, the
+    numbers to their last digit, and the same rounded and explained as ``markdown`` and as ``latex`` (booktabs).
+    Raises ``ValueError`` for a file that is no table of scores or of published numbers.
     """
-    rows = join([*map(read_rows, scores), autoencoder_rows(pd.read_csv(quality, dtype={"value": str}), dataset)])
+    parts = [*map(read_rows, scores), autoencoder_rows(pd.read_csv(quality, dtype={"value": str}), dataset)]
+    if published is not None:
+        parts.append(published_rows(published, dataset))
+    rows = join(parts)
     with publish(table) as temporary:
         rows.to_csv(temporary, index=False)
     write_text(markdown, markdown_page(rows, dataset))
+    if latex is not None:
+        write_text(latex, latex_page(rows, dataset))
     _logger.info("%s: %d rows", table, len(rows))

@@ -10,10 +10,17 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from lvdm.reporting.config import DatasetFiles, ReportConfig
+from lvdm.reporting.config import DatasetFiles, ModelFiles, ReportConfig
+from lvdm.reporting.tables import join, published_rows
 from lvdm.stages.config import ReportStageConfig
 
+PUBLISHED = Path(__file__).parents[2] / "config" / "published" / "endora_colonoscopic.csv"
 DATASETS = ("colonoscopic", "kvasir_capsule")
+SAMPLERS = {"ddim-50": ("ddim", 50), "dpm-20": ("dpm-solver++", 20)}
+GENERATORS = (*SAMPLERS, "other-gan")
+PAIRS = 3
+# Of the stages in their order, which is not that of the alphabet.
+STAGES = ("extract", "train-autoencoder", "sample.dpm-20", "sample.ddim-50", "preview", "features.lossless@i3d@real")
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +34,7 @@ def report_config(tmp_path_factory) -> ReportStageConfig:
 def _dataset(folder: Path, name: str, seed: int) -> DatasetFiles:
     generator = np.random.default_rng(seed)
     folder.mkdir()
-    for kind, count in (("ddim-50", 4), ("dpm-20", 4), ("real", 5)):
+    for kind, count in (*((generator, 4) for generator in GENERATORS), ("real", 5)):
         _previews(folder / "previews" / kind, count)
     for picture, frames in (("reconstructions", 8), ("samples", 4)):
         strips = np.kron(generator.integers(0, 256, (4, frames, 3)), np.ones((64, 64, 1))).astype(np.uint8)
@@ -40,12 +47,14 @@ def _dataset(folder: Path, name: str, seed: int) -> DatasetFiles:
     levels = {f"loss {low}-{low + 199}": 0.4 - low / 4000 for low in range(0, 1000, 200)}
     _quality(folder / "diffusion_quality.csv", {"loss": 0.2, **levels})
     _table(folder / "table.csv", name)
+    (folder / "table.tex").write_text("% a table")
     (folder / "statistics.json").write_text(json.dumps({"shift": 0.1, "scale": 0.9, "clips": 1234}))
     return DatasetFiles(
         name=name,
         manifest=_manifest(folder),
         records=tuple(_record(folder, f"patient-{number:02}", number) for number in range(6)),
         table=folder / "table.csv",
+        latex=folder / "table.tex",
         autoencoder_curve=folder / "autoencoder.csv",
         autoencoder_quality=folder / "autoencoder_quality.csv",
         reconstructions=folder / "reconstructions.png",
@@ -54,8 +63,9 @@ def _dataset(folder: Path, name: str, seed: int) -> DatasetFiles:
         samples=folder / "samples.png",
         statistics=folder / "statistics.json",
         real_previews=folder / "previews" / "real",
-        sample_previews={sampler: folder / "previews" / sampler for sampler in ("ddim-50", "dpm-20")},
-        configs={stage: _config(folder, stage) for stage in ("extract", "train-autoencoder", "sample.ddim-50")},
+        generated_previews=tuple(folder / "previews" / name for name in GENERATORS),
+        models=tuple(_models(folder, generator)),
+        configs=tuple(_config(folder, stage) for stage in STAGES),
     )
 
 
@@ -78,18 +88,63 @@ def _quality(path: Path, metrics: dict[str, float]) -> None:
 
 def _table(path: Path, dataset: str) -> None:
     def rows(model: str, sampler: str, scale: float, note: str):
-        common = {"dataset": dataset, "model": model, "sampler": sampler, "protocol": "lossless"}
-        for metric, value, spread in (("frechet_distance", 1.5 * scale, ""), ("kernel_distance", 0.2 * scale, 0.01)):
-            named = {"detector": "random3d", "metric": f"{metric} (random3d)", "value": value}
-            yield {**common, **named, "n_real": 200, "n_fake": 64, "seed": 0, "value_std": spread, "note": note}
+        common = {"dataset": dataset, "model": model, "sampler": sampler, "n_real": 200, "n_fake": 64, "seed": 0}
+        for detector, protocol in (("i3d", "lossless"), ("random3d", "lossless"), ("i3d", "stylegan_v")):
+            own = {**common, "detector": detector, "protocol": protocol, "note": note}
+            frechet, kernel = ("fvd", "kvd") if detector == "i3d" else ("frechet_distance", "kernel_distance")
+            value = 150.0 * scale
+            yield {**own, "metric": frechet, "value": value, "low": 0.9 * value, "high": 1.15 * value}
+            yield {**own, "metric": f"{frechet}_infinity", "value": 0.8 * value}
+            yield {**own, "metric": kernel, "value": 2e-4 * scale, "std": 1e-5}
+            yield {**own, "metric": "precision", "value": 0.5 / (1 + scale), "low": 0.1, "high": 0.4}
 
-    small = "64 clips for 64 feature values: biased upwards, compare only at equal numbers"
-    scores = [*rows("lvdm", "ddim-50", 1, small), *rows("lvdm", "dpm-20", 1.2, small)]
-    scores += [*rows("real", "", 0.3, "halves of 3 and 3 videos, none in both"), *rows("noise", "", 9, "")]
-    for metric, value in (("psnr", 28.31), ("ssim", 0.861)):
+    small = "64 clips for 400 feature values: biased upwards, compare only at equal numbers"
+    scores = [*rows("lvdm", "ddim-50", 1, small), *rows("lvdm", "dpm-20", 1.2, small), *rows("other-gan", "", 1.1, "")]
+    scores += [*rows("real", "", 0.3, "halves of 3 and 3 videos, none in both"), *rows("train", "", 0.4, "")]
+    scores += rows("noise", "", 60, "")
+    scores += [
+        {**scores[0], "metric": f"fvd@{first}", "value": 150.0 + first, "low": None, "high": None}
+        for first in (0, 16, 32)
+    ]
+    for metric, value in (("psnr", 28.31), ("ssim", 0.861), ("lpips", 0.12)):
         own = {"dataset": dataset, "model": "autoencoder", "protocol": "reconstruction of held-out clips"}
         scores.append({**own, "metric": metric, "value": value, "n_real": 40, "n_fake": 40, "note": "step 5000"})
-    pd.DataFrame(scores).to_csv(path, index=False)
+    parts = [pd.DataFrame(scores).astype(object)]
+    if dataset == DATASETS[0]:
+        parts.append(published_rows(PUBLISHED, dataset))
+    join(parts).to_csv(path, index=False)
+
+
+def _models(folder: Path, generator: np.random.Generator):
+    """Curves of all models; distances and pairs of the generators, where a detector sees clips."""
+    for protocol, detector in (("lossless", "i3d"), ("lossless", "random3d"), ("stylegan_v", "i3d")):
+        for number, model in enumerate((*GENERATORS, "real", "noise")):
+            own = folder / "scores" / protocol / detector / model
+            own.mkdir(parents=True)
+            n = np.array([8, 16, 24, 32, 40, 48, 56, 64])
+            fit = 100 + 20 * number + 3000 / n
+            curve = {"n": n, "value": fit + generator.normal(0, 8, len(n)), "fit": fit, "floor": 2500 / n}
+            pd.DataFrame(curve).to_csv(own / "curve.csv", index=False)
+            files = ModelFiles(protocol=protocol, detector=detector, model=model, curve=own / "curve.csv")
+            if model in GENERATORS and protocol == "lossless" and detector == "i3d":
+                files = files.replace(distances=str(_distances(own, generator)), pairs=str(_pairs(own, generator)))
+            yield files
+
+
+def _distances(folder: Path, generator: np.random.Generator) -> Path:
+    rows = [(str(clip), "patient-01:16", 8 + generator.gamma(4), "generated") for clip in range(64)]
+    rows += [(f"patient-05:{clip}", "patient-01:16", 9 + generator.gamma(4), "heldout") for clip in range(40)]
+    pd.DataFrame(rows, columns=["clip", "nearest", "distance", "kind"]).to_csv(folder / "distances.csv", index=False)
+    return folder / "distances.csv"
+
+
+def _pairs(folder: Path, generator: np.random.Generator) -> Path:
+    (folder / "pairs").mkdir()
+    for rank in range(PAIRS):
+        colours = generator.integers(0, 256, (16, 4, 4, 3), dtype=np.uint8)
+        for kind, clip in (("generated", colours), ("training", colours // 2 + 60)):
+            np.save(folder / "pairs" / f"{rank:02}-{kind}.npy", clip.repeat(16, axis=1).repeat(16, axis=2))
+    return folder / "pairs"
 
 
 def _manifest(folder: Path) -> Path:
@@ -119,5 +174,9 @@ def _record(folder: Path, id: str, number: int) -> Path:
 def _config(folder: Path, stage: str) -> Path:
     path = folder / f"{stage}.json"
     settings = {"clip": {"length": 16, "resolution": 128}, "training": {"steps": 5000, "learning_rate": 6e-05}}
+    command, _, name = stage.partition(".")
+    if command == "sample":
+        method, steps = SAMPLERS[name]
+        settings = {"sampler": {"method": method, "steps": steps}}
     path.write_text(json.dumps({"stage": stage, "code": "0123456789abcdef", "config": settings}))
     return path

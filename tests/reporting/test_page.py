@@ -8,11 +8,17 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
+import pandas as pd
 import pytest
 
 from lvdm.stages import report
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+# Two data sets, each with report.videos (4) of three generators and of the real clips, and 3 pairs of each generator.
+CLIPS = 2 * 4 * 4
+VIDEOS = CLIPS + 2 * 3 * 3
 
 
 class Links(HTMLParser):
@@ -62,14 +68,48 @@ def test_no_network_is_needed(page):
 
 def test_the_page_says_what_it_must(page, report_config):
     html = page.read_text(encoding="utf-8")
-    results = ("colonoscopic", "kvasir_capsule", "Fréchet distance (random3d)", "noise against real", "28.31")
+    results = ("colonoscopic", "kvasir_capsule", "Fréchet distance ↓", "noise against real", "28.31", "FVD∞ ↓")
+    scores = (
+        "135 to 172.5",
+        "<b>150</b>",
+        "468.5",
+        "published, not measured",
+        'class="warning"',
+        "Protocol stylegan_v",
+    )
     data = ("not a video", "has 9 frames after extraction", "1080 × 1080 from (420, 0)")
     making = ("random weights", "learning_rate: 6.0e-05", "0123456789abcdef", "<dt>torch</dt>", "<dt>python</dt>")
-    for part in (*results, *data, *making):
+    nearest = ("other-gan, by i3d under protocol lossless", "generated clips nearer than every held-out one")
+    for part in (*results, *scores, *data, *making, *nearest):
         assert part in html, part
-    # At most report.videos of each kind: two samplers and the real ones, for two data sets.
-    assert html.count("<video ") == 2 * 3 * report_config.report.videos
+    assert html.count("<video ") == VIDEOS
     assert html.count("autoplay muted loop playsinline") == html.count("<video ")
+
+
+def test_configurations_are_in_the_order_of_the_pipeline(page):
+    html = page.read_text(encoding="utf-8")
+    listed = re.findall(r"<summary><span>([^<]+)</span><code>", html)
+    assert listed[: len(listed) // 2] == [
+        "extract",
+        "train-autoencoder",
+        "sample.dpm-20",
+        "sample.ddim-50",
+        "preview",
+        "features.lossless@i3d@real",
+    ]
+
+
+def test_without_generated_videos_there_are_real_ones_and_references(report_config, tmp_path):
+    """A training for prediction draws no clips."""
+    dataset = report_config.datasets[1].replace(generated_previews=[], models=[])
+    rows = pd.read_csv(dataset.table, dtype=str, keep_default_na=False)
+    rows[rows["model"].isin(["real", "noise", "autoencoder"])].to_csv(tmp_path / "table.csv", index=False)
+    dataset = dataset.replace(table=str(tmp_path / "table.csv"))
+    report.run(report_config.model_copy(update={"datasets": (dataset,)}), page=tmp_path / "report" / "index.html")
+    html = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    assert html.count("<video ") == 4
+    assert "Memorisation" not in html
+    assert "real against real" in html
 
 
 def test_the_same_files_make_the_same_page_and_replace_the_media(page, report_config, tmp_path):
@@ -134,8 +174,9 @@ def test_in_a_browser(page, width, tmp_path):
     assert found["errors"] == []
     assert found["images"]
     assert min(found["images"]) > 0
-    assert found["videos"] == [128] * 24
-    assert found["playing"] == 24
+    # A pair is two clips and the gap between them.
+    assert sorted(found["videos"]) == [128] * CLIPS + [260] * (VIDEOS - CLIPS)
+    assert found["playing"] == VIDEOS
     # Nothing sticks out sideways.
     assert found["width"] == [width, width]
     assert found["button"] == "Pause videos"
@@ -150,9 +191,9 @@ def look_at(page: Path, width: int, folder: Path) -> dict:
     copy = folder / "report" / "index.html"
     copy.write_text(copy.read_text(encoding="utf-8").replace("<head>", "<head>" + _PROBE), encoding="utf-8")
     command = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
-    command += [f"--user-data-dir={folder / 'profile'}", "--window-size=1400,12100", "--remote-debugging-port=0"]
+    command += [f"--user-data-dir={folder / 'profile'}", "--window-size=1400,20100", "--remote-debugging-port=0"]
     frame = folder / "frame.html"
-    frame.write_text(f'<iframe src="{copy.as_uri()}" style="width: {width}px; height: 12000px; border: 0"></iframe>')
+    frame.write_text(f'<iframe src="{copy.as_uri()}" style="width: {width}px; height: 20000px; border: 0"></iframe>')
     with subprocess.Popen([*command, frame.as_uri()], stderr=subprocess.PIPE, text=True, errors="replace") as browser:
         try:
             for line in browser.stderr:

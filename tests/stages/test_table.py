@@ -1,4 +1,4 @@
-"""Stage table: every row, no digit changed, ours first."""
+"""Stage table: every row, no digit changed, for programs, people and papers."""
 
 import numpy as np
 import pandas as pd
@@ -7,24 +7,35 @@ import pytest
 from lvdm.stages import score, table
 from lvdm.stages.config import ScoreConfig
 
+MODELS = (("noise", ""), ("other", ""), ("real", ""), ("lvdm", "dpm"), ("lvdm", "ddim"))
 CONFIG = ScoreConfig(dataset="colon", protocol_name="lossless", detector_name="random3d")
 
 
 @pytest.fixture
 def scores(tmp_path):
-    generator = np.random.default_rng(0)
-    np.savez(tmp_path / "real.npz", features=generator.normal(size=(20, 4)))
-    np.savez(tmp_path / "fake.npz", features=generator.normal(size=(20, 4)))
     paths = []
-    for model, sampler, fake in (
-        ("noise", "", "fake"),
-        ("real", "", None),
-        ("lvdm", "dpm", "fake"),
-        ("lvdm", "ddim", "fake"),
-    ):
+    for number, (model, sampler) in enumerate(MODELS):
+        common = {
+            "dataset": "colon",
+            "model": model,
+            "sampler": sampler,
+            "protocol": "lossless",
+            "detector": "random3d",
+        }
+        counts = {"n_real": 20, "n_fake": 20, "seed": 0}
+        rows = [
+            {
+                **common,
+                "metric": "frechet_distance",
+                "value": (number + 1) / 3,
+                **counts,
+                "low": 0.1 / 3,
+                "high": 7 / 3,
+            },
+            {**common, "metric": "kernel_distance", "value": (number + 1) / 7, **counts, "std": 1e-5 / 3},
+        ]
         paths.append(tmp_path / f"{model}{sampler}.csv")
-        other = fake and tmp_path / f"{fake}.npz"
-        score.run(CONFIG, model=model, sampler=sampler, real=tmp_path / "real.npz", fake=other, scores=paths[-1])
+        pd.DataFrame(rows, columns=score.COLUMNS).to_csv(paths[-1], index=False)
     return paths
 
 
@@ -33,37 +44,41 @@ def quality(tmp_path):
     rows = [
         {"step": step, "split": "heldout", "clips": 7, "metric": metric, "value": value / 3 + step}
         for step in (100, 200)
-        for metric, value in (("psnr", 20.0), ("ssim", 0.5))
+        for metric, value in (("psnr", 20.0), ("ssim", 0.5), ("lpips", 0.1))
     ]
     pd.DataFrame(rows).to_csv(tmp_path / "quality.csv", index=False)
     return tmp_path / "quality.csv"
 
 
-def run(tmp_path, scores, quality):
-    table.run(dataset="colon", scores=scores, quality=quality, table=tmp_path / "t.csv", markdown=tmp_path / "t.md")
+def run(tmp_path, scores, quality, **options):
+    table.run(
+        dataset="colon", scores=scores, quality=quality, table=tmp_path / "t.csv", markdown=tmp_path / "t.md", **options
+    )
     return pd.read_csv(tmp_path / "t.csv", keep_default_na=False, dtype=str), (tmp_path / "t.md").read_text()
 
 
 def test_rows_are_all_there_in_order_and_to_the_last_digit(scores, quality, tmp_path):
     rows, _ = run(tmp_path, scores, quality)
     names = [*zip(rows["model"], rows["sampler"], strict=True)]
-    assert names[::2] == [("lvdm", "ddim"), ("lvdm", "dpm"), ("real", ""), ("noise", ""), ("autoencoder", "")]
-    assert names[1::2] == names[::2]
+    order = [("lvdm", "ddim"), ("lvdm", "dpm"), ("other", ""), ("real", ""), ("noise", "")]
+    assert names == [name for name in order for _ in range(2)] + [("autoencoder", "")] * 3
     for path in scores:
         for line in path.read_text().splitlines()[1:]:
             assert line in (tmp_path / "t.csv").read_text().splitlines()
     assert set(rows["dataset"]) == {"colon"}
+    assert tuple(rows.columns) == score.COLUMNS
 
 
 def test_order_of_the_files_does_not_matter(scores, quality, tmp_path):
-    run(tmp_path, scores, quality)
-    first = (tmp_path / "t.csv").read_bytes(), (tmp_path / "t.md").read_bytes()
-    run(tmp_path, scores[::-1], quality)
-    assert ((tmp_path / "t.csv").read_bytes(), (tmp_path / "t.md").read_bytes()) == first
+    files = [tmp_path / "t.csv", tmp_path / "t.md", tmp_path / "t.tex"]
+    run(tmp_path, scores, quality, latex=files[2])
+    first = [path.read_bytes() for path in files]
+    run(tmp_path, scores[::-1], quality, latex=files[2])
+    assert [path.read_bytes() for path in files] == first
 
 
 def test_autoencoder_rows_are_those_of_the_last_step(scores, quality, tmp_path):
-    rows, _ = run(tmp_path, scores, quality)
+    rows, markdown = run(tmp_path, scores, quality)
     own = rows[rows["model"] == "autoencoder"].set_index("metric")
     assert float(own.loc["psnr", "value"]) == 20 / 3 + 200
     assert own.loc["ssim", ["protocol", "n_real", "note"]].tolist() == [
@@ -71,6 +86,8 @@ def test_autoencoder_rows_are_those_of_the_last_step(scores, quality, tmp_path):
         "7",
         "step 200",
     ]
+    for heading in ("PSNR (dB) ↑", "SSIM ↑", "LPIPS ↓"):
+        assert heading in markdown
 
 
 def test_markdown_explains_itself(scores, quality, tmp_path):
@@ -78,13 +95,22 @@ def test_markdown_explains_itself(scores, quality, tmp_path):
     lines = markdown.splitlines()
     order = [
         next(n for n, line in enumerate(lines) if line.startswith(f"| {name}"))
-        for name in ("lvdm, ddim", "real", "noise")
+        for name in ("lvdm, ddim", "other", "real", "noise")
     ]
     assert order == sorted(order)
-    assert "Fréchet distance (random3d)" in markdown
+    assert "Fréchet distance ↓" in markdown
     assert sum("random weights" in line for line in lines) == 1
-    assert "FVD (" not in markdown
-    assert "PSNR (dB)" in markdown
+    assert "| FVD" not in markdown
+
+
+def test_published_numbers_stand_in_the_table_but_are_not_measured(scores, quality, tmp_path):
+    (tmp_path / "published.csv").write_text("model,metric,value,source\nLVDM,fvd,1036.70,arXiv 2403.11050\n")
+    rows, markdown = run(tmp_path, scores, quality, published=tmp_path / "published.csv", latex=tmp_path / "t.tex")
+    (published,) = rows[rows["model"] == "LVDM"].to_dict("records")
+    assert (published["protocol"], published["value"]) == ("published", "1036.70")
+    assert published["note"] == "published, not measured: arXiv 2403.11050"
+    assert "LVDM (published)" in markdown
+    assert "LVDM$^\\dagger$ (published)" in (tmp_path / "t.tex").read_text()
 
 
 def test_a_file_that_is_no_table_of_scores(scores, quality, tmp_path):
@@ -97,10 +123,27 @@ def test_a_file_that_is_no_table_of_scores(scores, quality, tmp_path):
 
 
 def test_a_row_without_a_value_is_a_dash(scores, quality, tmp_path):
-    table = pd.read_csv(scores[0], keep_default_na=False, dtype=str)
-    table["value"] = table["value_std"] = ""
-    table.to_csv(scores[0], index=False)
+    empty = pd.read_csv(scores[0], keep_default_na=False, dtype=str)
+    empty["value"] = empty["std"] = empty["low"] = empty["high"] = ""
+    empty.to_csv(scores[0], index=False)
     rows, markdown = run(tmp_path, scores, quality)
     assert (rows[rows["model"] == "noise"]["value"] == "").all()
     (line,) = [line for line in markdown.splitlines() if line.startswith("| noise")]
-    assert line.count("–") >= 2
+    assert line.count("–") == 2
+
+
+@pytest.mark.parametrize("clips", [1, 6])
+def test_what_stage_score_says_of_too_few_clips_is_a_warning(clips, quality, tmp_path):
+    """Stage score and the table are of different layers; here they meet."""
+    for name in ("real", "fake"):
+        np.savez(
+            tmp_path / f"{name}.npz",
+            values=np.random.default_rng(len(name)).normal(size=(clips, 8)).astype(np.float32),
+            videos=np.array([f"video-{number}" for number in range(clips)]),
+            firsts=np.zeros(clips, dtype=np.int64),
+            runs=np.arange(clips)[None],
+        )
+    options = {"real": tmp_path / "real.npz", "fake": tmp_path / "fake.npz", "curve": tmp_path / "curve.csv"}
+    score.run(CONFIG, model="lvdm", sampler="ddim", scores=tmp_path / "s.csv", **options)
+    _, markdown = run(tmp_path, [tmp_path / "s.csv"], quality)
+    assert "- **Warning:** lvdm, ddim (random3d): " in markdown

@@ -1,0 +1,118 @@
+"""What the page says of the scores: tables and figures by protocol, and clips that look memorised."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from lvdm.reporting.blocks import NOTHING, Block, blocks, rounded
+from lvdm.reporting.config import ModelFiles, ReportConfig
+from lvdm.reporting.labels import FRECHET, is_reference
+from lvdm.reporting.media import Figure, Media
+from lvdm.reporting.score_figures import SamplerSteps, curve_panel, nearest_panel, score_panels
+
+_GENERATED, _HELDOUT = "generated", "heldout"
+_GAP = 4  # pixels between the clips of a pair
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The scores under one protocol: the table, and figures by detector."""
+
+    block: Block
+    figures: tuple[tuple[str, tuple[Figure, ...]], ...]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A generated clip and the training clip nearest to it, side by side in one video."""
+
+    video: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Memorisation:
+    """How near one model's clips are to training clips; ``facts`` are texts, each with what it counts."""
+
+    title: str
+    facts: tuple[tuple[str, str], ...]
+    figures: tuple[Figure, ...]
+    pairs: tuple[Pair, ...]
+
+
+def protocols(
+    rows: pd.DataFrame, models: Iterable[ModelFiles], samplers: Mapping[str, SamplerSteps], media: Media
+) -> Iterator[Protocol]:
+    """The scores of a results table by protocol."""
+    curves: dict[tuple[str, str], dict[str, pd.DataFrame]] = {}
+    for files in models:
+        if not is_reference(files.model):  # real clips are in the floor of each
+            curves.setdefault((files.protocol, files.detector), {})[files.model] = pd.read_csv(files.curve)
+    for block in blocks(rows):
+        measured = rows[rows["protocol"] == block.protocol]
+        figures = []
+        for detector, scores in measured.groupby("detector", sort=False):
+            distances = [name for name in FRECHET if (scores["metric"] == name).any()]
+            panels = [
+                panel for name in distances for panel in curve_panel(curves.get((block.protocol, detector), {}), name)
+            ]
+            panels += score_panels(scores, samplers)
+            figures.append((detector, media.draw(panels, f"scores-{block.protocol}-{detector}")))
+        yield Protocol(block, tuple(figures))
+
+
+def memorisation(models: Iterable[ModelFiles], config: ReportConfig, media: Media) -> Iterator[Memorisation]:
+    """What was found of each model whose nearest training clips were looked for."""
+    for files in models:
+        if files.distances is None or files.pairs is None:
+            continue
+        distances = pd.read_csv(files.distances)
+        generated = distances[distances["kind"] == _GENERATED].sort_values("distance", kind="stable")
+        if not len(generated):
+            continue
+        name = f"memorisation-{files.protocol}-{files.detector}-{files.model}"
+        yield Memorisation(
+            f"{files.model}, by {files.detector} under protocol {files.protocol}",
+            tuple(_facts(generated["distance"], distances[distances["kind"] == _HELDOUT]["distance"])),
+            media.draw(nearest_panel(distances), name),
+            tuple(_pairs(files.pairs, generated, name, config, media)),
+        )
+
+
+def _facts(generated: pd.Series, heldout: pd.Series) -> Iterator[tuple[str, str]]:
+    yield f"{len(generated):,}", "generated clips"
+    yield rounded(str(generated.median())), "median distance, generated"
+    yield rounded(str(heldout.median())) if len(heldout) else NOTHING, "median distance, held-out"
+    yield rounded(str(generated.min())), "smallest, generated"
+    if len(heldout):
+        yield rounded(str(heldout.min())), "smallest, held-out"
+        yield f"{int((generated < heldout.min()).sum()):,}", "generated clips nearer than every held-out one"
+
+
+def _pairs(folder: Path, closest: pd.DataFrame, name: str, config: ReportConfig, media: Media) -> Iterator[Pair]:
+    """The pairs of a folder, the closest first; ``closest`` has the distances in that order."""
+    for path, (_, row) in zip(sorted(folder.glob(f"*-{_GENERATED}.npy")), closest.iterrows(), strict=False):
+        training = path.with_name(path.name.replace(_GENERATED, "training"))
+        if not training.exists():
+            raise ValueError(f"{training} is missing, the clip beside {path.name}; run stage memorise again")
+        frames = side_by_side(np.load(path), np.load(training), config.preview_size)
+        video = media.video(frames, f"{name}-{path.name[:2]}.mp4", config.fps)
+        yield Pair(video, f"{row['clip']} and {row['nearest']}: {rounded(str(row['distance']))}")
+
+
+def side_by_side(left: np.ndarray, right: np.ndarray, size: int) -> np.ndarray:
+    """Two clips, uint8 (T, H, W, 3), as one whose frames are ``size`` high, with a dark gap; the shorter ends both."""
+    length = min(len(left), len(right))
+    parts = [_scaled(clip[:length], size) for clip in (left, right)]
+    gap = np.zeros((length, size, _GAP, 3), dtype=np.uint8)
+    return np.concatenate([parts[0], gap, parts[1]], axis=2)
+
+
+def _scaled(clip: np.ndarray, size: int) -> np.ndarray:
+    height, width = clip.shape[1:3]
+    target = (max(1, round(width * size / height)), size)
+    return np.stack([np.asarray(Image.fromarray(frame).resize(target, Image.Resampling.BICUBIC)) for frame in clip])
