@@ -6,7 +6,7 @@ writes   <results>/{dataset}/external/{external}.npy
          <results>/{dataset}/scores/{protocol}/{detector}/{model}.csv
          <results>/{dataset}/curves/{protocol}/{detector}/{model}.csv
          <results>/{dataset}/memorisation/{protocol}/{detector}/{model}.{csv,json}, {model}/pairs/
-         <results>/tables/{dataset}.{csv,md}
+         <results>/tables/{dataset}.{csv,md,tex}
 
 A model is a generator: a sampler's name or that of another generator; or a reference: `real` (real clips: one
 half is scored against the other), `train` (real clips of training videos against those of held-out ones) or
@@ -141,6 +141,7 @@ rule table:
         frozen="<results>/{dataset}/config/table.json",
         scores=lambda wildcards: plan.score_files(RESULTS, DATASETS[wildcards.dataset]),
         quality="<results>/{dataset}/autoencoder/quality.csv",
+        published=lambda wildcards: DATASETS[wildcards.dataset].config.evaluate.published or [],
     output:
         table=report(
             "<results>/tables/{dataset}.csv",
@@ -149,11 +150,15 @@ rule table:
             caption="../report/table.rst",
         ),
         markdown="<results>/tables/{dataset}.md",
+        latex="<results>/tables/{dataset}.tex",
     log:
         "<logs>/{dataset}/table.log",
     localrule: True
     conda:
         "../../envs/lvdm.yaml"
+    params:
+        published=lambda wildcards, input: ["--published", input.published] if input.published else [],
     shell:
         "lvdm table --config {input.frozen:q} --dataset {wildcards.dataset} --scores {input.scores:q}"
-        " --quality {input.quality:q} --table {output.table:q} --markdown {output.markdown:q} --log {log:q}"
+        " --quality {input.quality:q} {params.published:q} --table {output.table:q} --markdown {output.markdown:q}"
+        " --latex {output.latex:q} --log {log:q}"

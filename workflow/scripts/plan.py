@@ -5,7 +5,7 @@ only the torch-free base of the package.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
@@ -19,7 +19,7 @@ from lvdm.data import catalog
 from lvdm.evaluation.config import DetectorConfig, ProtocolConfig
 from lvdm.files import read_json
 from lvdm.provenance import code_stamp
-from lvdm.reporting.config import DatasetFiles, ReportConfig
+from lvdm.reporting.config import DatasetFiles, ModelFiles, ReportConfig
 from lvdm.stages.config import ReportStageConfig
 from lvdm.stages.pipeline import (
     PipelineConfig,
@@ -226,6 +226,7 @@ def report_files(results: Path, dataset: Dataset) -> DatasetFiles:
         manifest=folder / "manifest.csv",
         records=tuple(folder / "frames" / f"{video}.json" for video in dataset.videos),
         table=results / "tables" / f"{dataset.name}.csv",
+        latex=results / "tables" / f"{dataset.name}.tex",
         autoencoder_curve=folder / "autoencoder" / "curve.csv",
         autoencoder_quality=folder / "autoencoder" / "quality.csv",
         reconstructions=folder / "autoencoder" / "reconstructions.png",
@@ -234,50 +235,45 @@ def report_files(results: Path, dataset: Dataset) -> DatasetFiles:
         samples=folder / "diffusion" / "samples.png",
         statistics=folder / "latents" / "statistics.json",
         real_previews=folder / "previews" / "real",
-        sample_previews={name: folder / "previews" / name for name in dataset.samplers},
-        configs={stage: folder / "config" / f"{stage}.json" for stage in stages(dataset)},
+        generated_previews=tuple(folder / "previews" / name for name in dataset.generators),
+        models=tuple(_model_files(folder, dataset)),
+        configs=tuple(folder / "config" / f"{stage}.json" for stage in stages(dataset)),
     )
 
 
 def score_files(results: Path, dataset: Dataset) -> list[str]:
     """The files of scores of a data set: of each protocol, detector and model."""
-    return _score_files(results, dataset, "scores")
-
-
-def curve_files(results: Path, dataset: Dataset) -> list[str]:
-    """The files of the Fréchet distance against the number of clips."""
-    return _score_files(results, dataset, "curves")
-
-
-def memorisation_files(results: Path, dataset: Dataset) -> list[str]:
-    """The files of distances to the nearest training clips; in a folder of that name without suffix are `pairs`."""
-    folder = results / dataset.name / "memorisation"
     return [
-        str(folder / protocol / detector / f"{model}.csv")
-        for protocol, detector in product(dataset.protocols, dataset.detectors)
-        for model in dataset.memorised(detector)
-    ]
-
-
-def _score_files(results: Path, dataset: Dataset, kind: str) -> list[str]:
-    return [
-        str(results / dataset.name / kind / protocol / detector / f"{model}.csv")
+        str(results / dataset.name / "scores" / protocol / detector / f"{model}.csv")
         for protocol, detector in product(dataset.protocols, dataset.detectors)
         for model in dataset.models(detector)
     ]
 
 
-def paths(files: DatasetFiles) -> list[str]:
+def _model_files(folder: Path, dataset: Dataset) -> Iterator[ModelFiles]:
+    for protocol, detector in product(dataset.protocols, dataset.detectors):
+        for model in dataset.models(detector):
+            found = folder / "memorisation" / protocol / detector if model in dataset.memorised(detector) else None
+            yield ModelFiles(
+                protocol=protocol,
+                detector=detector,
+                model=model,
+                curve=folder / "curves" / protocol / detector / f"{model}.csv",
+                distances=found and found / f"{model}.csv",
+                pairs=found and found / model / "pairs",
+            )
+
+
+def paths(files: Config) -> list[str]:
     """Every path in the description of a data set's files."""
-    found: list[Path] = []
+    found: list[str] = []
     for _, value in files:
-        if isinstance(value, Path):
-            found.append(value)
-        elif isinstance(value, tuple):
-            found += value
-        elif isinstance(value, dict):
-            found += value.values()
-    return [str(path) for path in found]
+        for part in value if isinstance(value, tuple) else (value,):
+            if isinstance(part, Path):
+                found.append(str(part))
+            elif isinstance(part, Config):
+                found += paths(part)
+    return found
 
 
 def stages(dataset: Dataset) -> list[str]:
