@@ -328,6 +328,13 @@ def test_a_protocol_reaches_just_the_stages_that_it_concerns(change, stale):
     assert {stage for stage in one if one[stage] != other[stage]} == stale
 
 
+def test_another_wording_of_a_licence_changes_no_number():
+    file = {"url": "https://example.org/a.pt", "size": 1}
+    detectors = [{"random3d": {"kind": "i3d", "file": {**file, "licence": text}}} for text in ("one", "another")]
+    one, other = (scoring(pipeline(evaluate={"detectors": part}), ProtocolConfig()) for part in detectors)
+    assert one == other
+
+
 def test_published_defaults_hold_beside_given_values():
     training = parse(TrainAutoencoderConfig, {"training": {"steps": 5}}, source="test").training
     assert (training.steps, training.learning_rate, training.betas) == (5, 3.6e-5, (0.5, 0.9))

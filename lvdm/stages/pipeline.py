@@ -253,7 +253,7 @@ def features_config(whole: PipelineConfig, protocol: ProtocolConfig, detector: s
         stride=protocol.fake.stride if generated else protocol.real.stride or whole.data.stride,
         resolution=protocol.resize.size if protocol.resize else whole.data.resolution,
     )
-    network = whole.evaluate.detectors[detector]
+    network = _detector(whole, detector)
     return FeaturesConfig(
         detector=network,
         clip=clip,
@@ -275,7 +275,7 @@ def score_config(
         dataset=dataset,
         protocol_name=name,
         detector_name=detector,
-        detector=whole.evaluate.detectors[detector],
+        detector=_detector(whole, detector),
         metrics=protocol.metrics,
         seed=protocol.seed,
         threads=whole.compute.threads,
@@ -289,6 +289,14 @@ def memorise_config(whole: PipelineConfig, protocol: ProtocolConfig, detector: s
         fake_stride=protocol.fake.stride,
         pairs=whole.evaluate.pairs,
     )
+
+
+def _detector(whole: PipelineConfig, name: str) -> DetectorConfig:
+    """A detector without the note on the licence of its file, as another wording changes no number."""
+    detector = whole.evaluate.detectors[name]
+    if detector.file is None:
+        return detector
+    return detector.replace(file=detector.file.model_dump(mode="json", exclude={"licence"}))
 
 
 def _clip(whole: PipelineConfig) -> ClipConfig:
