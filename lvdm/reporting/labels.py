@@ -26,6 +26,7 @@ _METRICS = {
     "recall": ("Recall", _HIGHER),
     "density": ("Density", _HIGHER),
     "coverage": ("Coverage", _HIGHER),
+    "l1": ("L1", _LOWER),
     "psnr": ("PSNR (dB)", _HIGHER),
     "ssim": ("SSIM", _HIGHER),
     "lpips": ("LPIPS", _LOWER),

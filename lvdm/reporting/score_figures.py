@@ -58,7 +58,7 @@ def curve_panel(curves: Mapping[str, pd.DataFrame], name: str) -> Iterator[Panel
     if series:
         if len(floor[0]):
             series.append(Series("floor: real against real", *floor, "markers", None))
-        yield Panel(f"{label} against the number of clips", "generated clips, N", label, tuple(series))
+        yield Panel(f"{label} against N", "generated clips, N", label, tuple(series))
 
 
 def nearest_panel(distances: pd.DataFrame) -> Iterator[Panel]:

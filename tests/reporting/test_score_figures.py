@@ -61,7 +61,7 @@ def curve() -> pd.DataFrame:
 
 def test_curve_with_its_fit_and_floor(curve):
     (panel,) = curve_panel({"ddim-50": curve, "other": curve.assign(value=1.0), "none": curve.iloc[:0]}, "fid")
-    assert panel.title == "FID against the number of clips"
+    assert panel.title == "FID against N"
     assert [series.label for series in panel.series] == [
         "ddim-50",
         "fit in 1/N",
