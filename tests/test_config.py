@@ -10,14 +10,8 @@ import yaml
 from lvdm.config import Config, ConfigError, NetworkFile, load, merge, parse, read_mapping
 from lvdm.evaluation.config import ProtocolConfig
 from lvdm.stages.config import TrainAutoencoderConfig
-from lvdm.stages.pipeline import (
-    PipelineConfig,
-    features_config,
-    for_dataset,
-    memorise_config,
-    score_config,
-    stage_config,
-)
+from lvdm.stages.parts import features_config, for_dataset, memorise_config, score_config, stage_config
+from lvdm.stages.pipeline import PipelineConfig
 
 ROOT = Path(__file__).parents[1]
 DATASETS = {"one": {"videos": "data/one/*.mp4"}, "two": {"frames": "data/two"}}
@@ -174,6 +168,15 @@ def test_the_benchmark_has_the_published_values():
 def test_schema_is_up_to_date():
     written = json.loads((ROOT / "config" / "schema.json").read_text())
     assert written == PipelineConfig.model_json_schema(), "run: lvdm schema > config/schema.json"
+
+
+def test_the_wording_of_a_licence_trains_nothing_again():
+    def part(licence: str) -> str:
+        perceptual = {"path": "vgg16.pt", "size": 7, "licence": licence}
+        return stage_config(pipeline(autoencoder={"loss": {"perceptual": perceptual}}), "one", "train-autoencoder")
+
+    assert part("none") == part("some")
+    assert part("none").loss.perceptual.size == 7
 
 
 def test_messages_name_keys_as_they_are_written():

@@ -45,6 +45,7 @@ TORCH_FREE = {
     "provenance.py",
     "reporting",
     "stages/pipeline.py",
+    "stages/parts.py",
     "data/catalog.py",
     "data/manifest.py",
     "data/video.py",

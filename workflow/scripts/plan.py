@@ -21,14 +21,8 @@ from lvdm.files import read_json
 from lvdm.provenance import code_stamp
 from lvdm.reporting.config import DatasetFiles, ModelFiles, ReportConfig
 from lvdm.stages.config import ReportStageConfig
-from lvdm.stages.pipeline import (
-    PipelineConfig,
-    features_config,
-    for_dataset,
-    memorise_config,
-    score_config,
-    stage_config,
-)
+from lvdm.stages.parts import features_config, for_dataset, memorise_config, score_config, stage_config
+from lvdm.stages.pipeline import PipelineConfig
 
 REFERENCES = ("real", "noise", "train", "heldout")  # what is scored or compared with, beside generators
 SPLITS = (catalog.TRAIN, catalog.HELDOUT)
