@@ -171,7 +171,7 @@ def test_schema_is_up_to_date():
 
 
 def test_the_wording_of_a_licence_trains_nothing_again():
-    def part(licence: str) -> str:
+    def part(licence: str) -> TrainAutoencoderConfig:
         perceptual = {"path": "vgg16.pt", "size": 7, "licence": licence}
         return stage_config(pipeline(autoencoder={"loss": {"perceptual": perceptual}}), "one", "train-autoencoder")
 
