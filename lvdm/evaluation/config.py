@@ -10,19 +10,25 @@ from lvdm.config import Config, NetworkFile
 _FEATURES = {"i3d": 400, "inception": 2048, "c3d": 101, "i3d-state-dict": 400, "random3d": 64}
 
 
+Kind = Literal["i3d", "inception", "c3d", "i3d-state-dict", "videomae", "v-jepa", "video", "image", "random3d"]
+
+
 class DetectorConfig(Config):
     """The network whose features are compared."""
 
-    kind: Literal["i3d", "inception", "c3d", "i3d-state-dict", "video", "image", "random3d"] = Field(
+    kind: Kind = Field(
         "random3d",
         description="What the file is and how it is called. TorchScript: i3d (StyleGAN-V's), inception (NVIDIA's "
         "2015-12-05), c3d (StyleGAN-V's of UCF-101), video and image (any other network of clips or of frames in "
-        "[-1, 1]). i3d-state-dict: weights of the I3D of VideoGPT, TATS and LVDM. random3d: no file but a small 3D "
-        "network with seeded random weights, a stand-in; its distances compare runs of one machine, never papers.",
+        "[-1, 1]); videomae and v-jepa are called as video is, and their distances are CD-FVD and JEDi. "
+        "i3d-state-dict: weights of the I3D of VideoGPT, TATS and LVDM. random3d: no file but a small 3D network with "
+        "seeded random weights, a stand-in; its distances compare runs of one machine, never papers.",
     )
     file: NetworkFile | None = Field(None, description="The network's file; every kind but random3d has one.")
     features: int = Field(
-        64, ge=2, description="Values a clip or frame. Known of all kinds but video and image, where it must be given."
+        64,
+        ge=2,
+        description="Values a clip or frame. Known of i3d, inception, c3d and random3d; of others it must be given.",
     )
     seed: int = Field(0, ge=0, description="random3d only: seed of the weights.")
 
@@ -31,7 +37,7 @@ class DetectorConfig(Config):
     def _known_features(cls, data: Any) -> Any:
         if isinstance(data, dict) and "features" not in data:
             kind = data.get("kind", "random3d")
-            if kind in ("video", "image"):
+            if kind in ("video", "image", "videomae", "v-jepa"):
                 raise ValueError(f"kind `{kind}` needs `features`, the number of values that the network gives")
             return {**data, "features": _FEATURES.get(kind, 64)}
         return data

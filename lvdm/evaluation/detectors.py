@@ -186,6 +186,8 @@ _CALLS: dict[str, Callable[[Network, Tensor], Features]] = {
     "c3d": _call_c3d,
     "i3d-state-dict": _call_i3d_state_dict,
     "video": _call_video,
+    "videomae": _call_video,
+    "v-jepa": _call_video,
     "image": _call_image,
     "random3d": _call_random3d,
 }

@@ -103,6 +103,18 @@ def kernel_distance(features_a: np.ndarray, features_b: np.ndarray, block: int =
     return float(_mean_of_others(features_a, block) + _mean_of_others(features_b, block) - 2 * between)
 
 
+def jedi_distance(features_a: np.ndarray, features_b: np.ndarray) -> float:
+    """JEDi (Luo et al. 2025, arXiv:2410.05203): 100 times the squared maximum mean discrepancy under ``(x·y / D)²``.
+
+    Biased, as its authors compute it: pairs of a clip with itself count, so it is never negative and falls with N.
+    The mean of that kernel over all pairs of two sets is the inner product of their second moments, over D². Takes
+    ``features`` of shape (N, D); raises ``ValueError`` for features that cannot be compared.
+    """
+    features_a, features_b = checked(features_a, features_b)
+    second_a, second_b = (features.T @ features / len(features) for features in (features_a, features_b))
+    return float(100 * np.square(second_a - second_b).sum() / features_a.shape[1] ** 2)
+
+
 def kernel_distances_of_subsets(
     features_a: np.ndarray, features_b: np.ndarray, *, subsets: int, size: int, generator: np.random.Generator
 ) -> np.ndarray:

@@ -7,7 +7,13 @@ import numpy as np
 
 from lvdm.evaluation.config import DetectorConfig, MetricsConfig
 from lvdm.evaluation.manifold import density_coverage, precision_recall
-from lvdm.evaluation.metrics import frechet_distance, inception_score, kernel_distance, kernel_distances_of_subsets
+from lvdm.evaluation.metrics import (
+    frechet_distance,
+    inception_score,
+    jedi_distance,
+    kernel_distance,
+    kernel_distances_of_subsets,
+)
 from lvdm.evaluation.uncertainty import LEAST_GROUPS, Extrapolation, bootstrap_interval, extrapolate, floor
 
 # The kernel distance compares all pairs; of more rows than these the interval is that of a random part.
@@ -68,7 +74,8 @@ class Scorer:
         """Every metric; one without a value where there are too few clips for it."""
         found = []
         if self.detector.compares:
-            found += [*self._frechet(runs), self._kernel(runs), *self._manifold(runs)]
+            kernel = self._jedi(runs) if self.detector.kind == "v-jepa" else self._kernel(runs)
+            found += [*self._frechet(runs), kernel, *self._manifold(runs)]
         if self.detector.classifies:
             found.append(self._inception(runs))
         return found
@@ -147,6 +154,12 @@ class Scorer:
         rows = [Side(np.arange(len(side)), side.videos) for side in (real, fake)]
         return self._interval(score, pairs.distance, *rows)
 
+    def _jedi(self, runs: list[Comparison]) -> Score:
+        if not _all_enough(runs):
+            return Score("jedi")
+        score = _mean("jedi", [jedi_distance(run.real.values, run.fake.values) for run in runs])
+        return self._interval(score, jedi_distance, runs[0].real, runs[0].fake)
+
     def _manifold(self, runs: list[Comparison]) -> list[Score]:
         """Precision, recall, density and coverage, where there are more clips than neighbours."""
         names = ("precision", "recall", "density", "coverage")
@@ -212,6 +225,8 @@ class Scorer:
         """Of both distances; only of the networks that papers use have they the names that papers use."""
         if self.detector.kind in ("i3d", "i3d-state-dict"):
             return "fvd", "kvd"
+        if self.detector.kind == "videomae":
+            return "cd_fvd", "kernel_distance"
         return ("fid", "kid") if self.detector.kind == "inception" else ("frechet_distance", "kernel_distance")
 
     def _generator(self, *purpose: int) -> np.random.Generator:

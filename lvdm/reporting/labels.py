@@ -16,6 +16,8 @@ _HIGHER, _LOWER = "↑", "↓"
 _METRICS = {
     "fvd": ("FVD", _LOWER),
     "kvd": ("KVD", _LOWER),
+    "cd_fvd": ("CD-FVD", _LOWER),
+    "jedi": ("JEDi", _LOWER),
     "frechet_distance": ("Fréchet distance", _LOWER),
     "kernel_distance": ("Kernel distance", _LOWER),
     "fid": ("FID", _LOWER),
@@ -34,7 +36,7 @@ _METRICS = {
 _ORDER = list(_METRICS)
 
 # Fréchet distances, of which there are curves against the number of clips.
-FRECHET = ("fvd", "fid", "frechet_distance")
+FRECHET = ("fvd", "cd_fvd", "fid", "frechet_distance")
 
 _REFERENCES = {"real": "real against real", "train": "training against held-out", "noise": "noise against real"}
 

@@ -150,13 +150,13 @@ def test_c3d_gets_levels_and_gives_probabilities(tmp_path):
         detector(random_clips(2))
 
 
-@pytest.mark.parametrize(("kind", "rows"), [("video", 2), ("image", 16)])
+@pytest.mark.parametrize(("kind", "rows"), [("video", 2), ("videomae", 2), ("v-jepa", 2), ("image", 16)])
 def test_any_other_network_gets_values_between_minus_one_and_one(kind, rows, tmp_path):
     clips = random_clips(2)
     features = load(tmp_path, kind, Plain(), features=5)(clips).values
     assert features.shape == (rows, 5)
     assert features[:, :2].aminmax() == (-1, 1)
-    means = (clips.float() / 127.5 - 1).mean(dim=(1, 2, 3) if kind == "video" else (2, 3))
+    means = (clips.float() / 127.5 - 1).mean(dim=(2, 3) if kind == "image" else (1, 2, 3))
     torch.testing.assert_close(features[:, 2:], means.reshape(-1, 3))
 
 

@@ -14,6 +14,7 @@ from lvdm.evaluation.metrics import (
     frechet_distance,
     frechet_distance_of_moments,
     inception_score,
+    jedi_distance,
     kernel_distance,
     kernel_distances_of_subsets,
 )
@@ -187,6 +188,14 @@ def test_kernel_distance_is_that_of_scikit_learn():
 
 
 @pytest.mark.filterwarnings(BUFFERS)
+def test_jedi_is_the_discrepancy_that_scikit_learn_gives():
+    real, fake = features(50, 24), features(37, 24, seed=1)
+    kernels = [polynomial_kernel(a, b, degree=2, coef0=0).mean() for a, b in ((real, real), (fake, fake), (real, fake))]
+    expected = 100 * (kernels[0] + kernels[1] - 2 * kernels[2])
+    assert jedi_distance(real, fake) == pytest.approx(expected, rel=1e-9)
+    assert jedi_distance(real, real) == pytest.approx(0, abs=1e-12)
+
+
 def test_kernel_distances_of_subsets_are_those_of_torchmetrics():
     """Which clips are in a subset is a matter of the generator; the mean over many is not."""
     a, b = features(120, 16), features(100, 16, seed=1)

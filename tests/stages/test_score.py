@@ -76,6 +76,8 @@ def test_generated_against_all_real(tmp_path):
     [
         ("i3d", ["fvd", "fvd_infinity", "kvd"]),
         ("i3d-state-dict", ["fvd", "fvd_infinity", "kvd"]),
+        ("videomae", ["cd_fvd", "cd_fvd_infinity", "kernel_distance"]),
+        ("v-jepa", ["frechet_distance", "frechet_distance_infinity", "jedi"]),
         ("video", DISTANCES),
         ("image", DISTANCES),
     ],
