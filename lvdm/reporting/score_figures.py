@@ -107,7 +107,7 @@ def _step_panel(name: str, rows: pd.DataFrame, samplers: Mapping[str, SamplerSte
         points = steps[order], values[order]
         series.append(Series(method, *points, "markers", number, (low[order], high[order])))
     label = metric(name).label
-    yield Panel(f"{label} against sampler steps", "steps of the sampler", label, tuple(series))
+    yield Panel(f"{label} against steps", "steps of the sampler", label, tuple(series))
 
 
 def _window_panels(rows: pd.DataFrame) -> Iterator[Panel]:
