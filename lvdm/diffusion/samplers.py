@@ -7,16 +7,15 @@ draw of step ``i``, shaped like ``x``, so that the caller decides what a video's
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from torch import Tensor
 
 from lvdm.diffusion.config import SamplerConfig
 from lvdm.diffusion.denoiser import Denoise
 from lvdm.diffusion.grids import even_times, log_snr_times
+from lvdm.diffusion.noise import Noise
 from lvdm.diffusion.schedule import Schedule
-
-Noise = Callable[[int], Tensor]
 
 CLEAN = (1.0, 0.0)
 """``alpha`` and ``sigma`` of the clean latent, below all levels."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -209,14 +210,7 @@ class Scorer:
         return replace(score, low=low + shift, high=high + shift)
 
     def _extrapolated(self, run: Comparison) -> Extrapolation:
-        return extrapolate(
-            run.real.values,
-            run.fake.values,
-            self._generator(7),
-            statistic=self._distance,
-            groups=(run.real.videos, run.fake.videos),
-            points=self.metrics.curve_points,
-        )
+        return _extrapolate(run, self.metrics.ddof, self.metrics.curve_points, self.seed)
 
     def _distance(self, real: np.ndarray, fake: np.ndarray) -> float:
         return frechet_distance(real, fake, self.metrics.ddof)
@@ -254,6 +248,18 @@ class _Kernels:
             part = kernel[np.ix_(rows, rows)]
             within += (part.sum() - np.trace(part)) / (len(rows) * (len(rows) - 1))
         return float(within - 2 * self.between[np.ix_(real, fake)].mean())
+
+
+@lru_cache(maxsize=1)  # the scores and the curve want the same one, which takes minutes where frames are many
+def _extrapolate(run: Comparison, ddof: int, points: int, seed: int) -> Extrapolation:
+    return extrapolate(
+        run.real.values,
+        run.fake.values,
+        np.random.default_rng((seed, 7)),
+        statistic=partial(frechet_distance, ddof=ddof),
+        groups=(run.real.videos, run.fake.videos),
+        points=points,
+    )
 
 
 def _mean(name: str, values: list[float]) -> Score:

@@ -17,7 +17,8 @@ from lvdm.diffusion.condition import FrameCondition, corrected, given, unconditi
 from lvdm.diffusion.config import SamplerConfig
 from lvdm.diffusion.denoiser import Denoise
 from lvdm.diffusion.guidance import guided
-from lvdm.diffusion.samplers import Noise, sample
+from lvdm.diffusion.noise import Noise, batch_noise
+from lvdm.diffusion.samplers import sample
 from lvdm.diffusion.schedule import Schedule
 from lvdm.longvideo.plan import Hierarchy, Plan, Window
 
@@ -85,7 +86,7 @@ class WindowModel:
         """
         if len(generators) != len(latents):
             raise ValueError(f"there are {len(generators)} generators for {len(latents)} videos; pass one a video")
-        noise = _noise(generators, self.shape, self.device)
+        noise = batch_noise(generators, self.shape, self.device)
         frames = torch.zeros(len(generators), *self.shape, device=self.device)
         condition = unconditional(frames, self.noise_level)
         if window.given:
@@ -186,15 +187,3 @@ def _fill(
         yield video[:, :, : plan.known(index)]
     if first == len(plan.windows):
         yield video
-
-
-def _noise(
-    generators: Sequence[torch.Generator | None], shape: tuple[int, int, int, int], device: torch.device
-) -> Noise:
-    """Standard normal draws ``(B, *shape)``, row ``n`` from generator ``n`` alone, one after another."""
-
-    def noise(_: int) -> Tensor:
-        draws = [torch.zeros(shape) if one is None else torch.randn(shape, generator=one) for one in generators]
-        return torch.stack(draws).to(device)
-
-    return noise

@@ -58,8 +58,8 @@ def run(
     module = DiffusionTraining(model, config.training, machine, _preview(config, model, autoencoder, machine))
     if initial is not None:
         agreeing = {"model": True, "schedule": True, "task": True, "objective": {"prediction"}}
-        for network in (module.unet, module.averaged.average):
-            start_from(network, initial, model.model_dump(mode="json", include=agreeing))
+        start_from(module.unet, initial, model.model_dump(mode="json", include=agreeing))
+        module.averaged.average.load_state_dict(module.unet.state_dict())
     held = [path for path in heldout if read_json(path.with_suffix(".json"))["windows"]]
     fit(
         module,

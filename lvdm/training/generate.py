@@ -13,6 +13,7 @@ from lvdm.diffusion.condition import ConditionedDenoiser, FrameCondition, given,
 from lvdm.diffusion.config import SamplerConfig
 from lvdm.diffusion.denoiser import Denoise, Denoiser
 from lvdm.diffusion.masks import draw_masks
+from lvdm.diffusion.noise import batch_noise
 from lvdm.diffusion.samplers import sample
 from lvdm.diffusion.schedule import Schedule, make_schedule
 from lvdm.models.unet import UNet
@@ -47,13 +48,8 @@ class ClipGenerator:
         the rest of the batch or on the device. None fills a row that nobody looks at. ``condition`` gives frames to
         a model that takes them; without one it draws whole clips.
         """
-        shape = self.model.latent_shape
-
-        def noise(_: int = 0) -> Tensor:
-            draws = [torch.zeros(shape) if one is None else torch.randn(shape, generator=one) for one in generators]
-            return torch.stack(draws).to(device)
-
-        schedule, x = make_schedule(self.model.schedule), noise()
+        noise = batch_noise(generators, self.model.latent_shape, device)
+        schedule, x = make_schedule(self.model.schedule), noise(0)
         latents = sample(sampler, self._denoiser(schedule, x, condition), x, schedule, noise)
         if condition is not None:
             latents = condition.restore(latents)
@@ -78,8 +74,8 @@ def task_condition(
         return None
     every = model.condition.replace(share=1.0, given=[max(model.condition.given)])
     mask = draw_masks(every, model.task, len(latents), latents.shape[2], torch.Generator()).to(latents.device)
-    noise = torch.stack([torch.randn(latents.shape[1:], generator=one) for one in generators]).to(latents.device)
-    return given(mask, latents, 0, make_schedule(model.schedule), noise)
+    noise = batch_noise(generators, latents.shape[1:], latents.device)
+    return given(mask, latents, 0, make_schedule(model.schedule), noise(0))
 
 
 def one_by_one(decode: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:

@@ -18,10 +18,10 @@ def check_initial(init: str, weights: Path | None) -> None:
         raise ValueError(f"`init` is {init}: give a file to start from with `init: imported`, and only then")
 
 
-def start_from(network: nn.Module, weights: str | Path, wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """Fill ``network`` with the weights in the file ``weights``; returns the configuration beside them.
+def start_from(network: nn.Module, weights: str | Path, wanted: Mapping[str, Any]) -> None:
+    """Fill ``network`` with the weights in the file ``weights``.
 
-    Raises ``ValueError`` that lists what differs where that configuration does not say what ``wanted`` says.
+    Raises ``ValueError`` that lists what differs where the configuration beside them does not say what ``wanted`` says.
     """
     state, found = load_model(weights)
     differing = list(_differences(found, wanted))
@@ -30,7 +30,6 @@ def start_from(network: nn.Module, weights: str | Path, wanted: Mapping[str, Any
             f"{weights} was made with another configuration: {'; '.join(differing)}; use the same, or other weights"
         )
     fill(network, state, weights)
-    return found
 
 
 def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

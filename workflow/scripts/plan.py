@@ -53,8 +53,7 @@ class Dataset:
     @property
     def source(self) -> list[str]:
         """Options of stage probe that say where the videos are."""
-        source = self.config.datasets[self.name]
-        return ["--frames", source.frames] if source.frames else ["--videos", *sources.globs(source)]
+        return sources.options(self.config.datasets[self.name])
 
     @property
     def samplers(self) -> list[str]:
@@ -64,9 +63,7 @@ class Dataset:
     def external_source(self, external: str) -> list[str]:
         """Options of stage import-clips that say where the videos of another generator are."""
         source = self.config.external[external]
-        if source.npz is not None:
-            return ["--npz", str(source.npz)]
-        return ["--frames", source.frames] if source.frames else ["--videos", *sources.globs(source)]
+        return sources.options(source) if source.npz is None else ["--npz", str(source.npz)]
 
     @property
     def generators(self) -> list[str]:

@@ -56,6 +56,11 @@ def globs(source: DatasetConfig | ExternalConfig) -> list[str]:
     return [source.videos] if isinstance(source.videos, str) else list(source.videos)
 
 
+def options(source: DatasetConfig | ExternalConfig) -> list[str]:
+    """Options of a stage that say where the videos are."""
+    return ["--frames", source.frames] if source.frames else ["--videos", *globs(source)]
+
+
 def externals(config: PipelineConfig, name: str) -> tuple[dict[str, list[str]], list[str]]:
     """The files of each other generator, and a message for each that has none."""
     found: dict[str, list[str]] = {}
