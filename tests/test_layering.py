@@ -46,6 +46,7 @@ TORCH_FREE = {
     "reporting",
     "stages/pipeline.py",
     "stages/parts.py",
+    "stages/sources.py",
     "data/catalog.py",
     "data/manifest.py",
     "data/video.py",

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from lvdm.config import ConfigError
 from lvdm.files import write_json, write_text
 from lvdm.provenance import code_stamp
+from lvdm.stages import sources
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "workflow"))
-from scripts import plan, sources
+from scripts import plan
 
 DEMO = {"datasets": {"demo": {"videos": "data/demo/*.mp4"}}, "demo": {"patients": 3}}
 

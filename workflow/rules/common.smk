@@ -8,7 +8,8 @@ import re
 from pathlib import Path
 
 from lvdm.config import ConfigError
-from scripts import plan, sources
+from lvdm.stages import sources
+from scripts import plan
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 

@@ -12,14 +12,13 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from scripts import sources
-
 from lvdm.config import Config, ConfigError, parse
 from lvdm.data import catalog
 from lvdm.evaluation.config import DetectorConfig, ProtocolConfig
 from lvdm.files import read_json
 from lvdm.provenance import code_stamp
 from lvdm.reporting.config import DatasetFiles, ModelFiles, ReportConfig
+from lvdm.stages import sources
 from lvdm.stages.config import ReportStageConfig
 from lvdm.stages.parts import features_config, for_dataset, memorise_config, score_config, stage_config
 from lvdm.stages.pipeline import PipelineConfig
