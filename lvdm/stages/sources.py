@@ -1,7 +1,6 @@
 """What there is to start from: videos, other people's videos, protocols, networks.
 
 Pure functions from a configuration and the names of files; none is opened but those of protocols.
-Snakemake.
 """
 
 import json
