@@ -1,7 +1,8 @@
-# make demo   set up .venv, run the whole pipeline on videos that it makes itself, show the table
-# make test   the same set-up, then the tests
-# make lint   formatting and lint of the package, the tests and the workflow
-# make clean  remove what the demo made (not .venv, and no data set but the demo's)
+# make demo    set up .venv, run the whole pipeline on videos that it makes itself, show the table
+# make doctor  the same set-up, then check that a run has all it needs (PROFILE=slurm: on the cluster, CONFIG=FILE)
+# make test    the same set-up, then the tests
+# make lint    formatting and lint of the package, the tests and the workflow
+# make clean   remove what the demo made (not .venv, and no data set but the demo's)
 
 SHELL := /bin/bash
 VENV := .venv
@@ -14,11 +15,14 @@ PYTHON ?= $(firstword $(shell for python in python3 python3.12 python3.11 python
 # The rules' commands (`lvdm ...`) are found here too.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: demo test lint clean
+.PHONY: demo doctor test lint clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/snakemake --profile profiles/demo all
 	@echo && cat results/tables/demo.md && echo && echo "The page: results/report/index.html"
+
+doctor: $(INSTALLED)
+	$(VENV)/bin/lvdm doctor $(if $(CONFIG),--config $(CONFIG)) $(if $(PROFILE),--profile $(PROFILE))
 
 test: $(INSTALLED)
 	$(VENV)/bin/python -m pytest

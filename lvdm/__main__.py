@@ -40,9 +40,11 @@ STAGES = (
     "score",
     "memorise",
     "table",
+    "cost",
     "report",
     "import-original",
     "export-original",
+    "doctor",
 )
 
 
@@ -60,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _start_logging(options.log)
     try:
         keywords = {name: getattr(options, name) for name in _keywords(run)}
-        config = _read_config(_config_class(run), options, stage)
+        config = None if "config" in keywords else _read_config(_config_class(run), options, stage)
         positional = () if config is None else (config,)
         run(*positional, **keywords)
     except (ValueError, OSError) as error:
@@ -93,14 +95,16 @@ def _stage_parser(stage: str, run: Callable) -> argparse.ArgumentParser:
         description=inspect.getdoc(run),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--config", type=Path, help="YAML or JSON file; without it the defaults hold")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="change one value, e.g. training.steps=100"
-    )
+    hints = get_type_hints(run)
+    keywords = _keywords(run)
+    if "config" not in keywords:  # a stage may read configurations itself, to say what is wrong with them
+        parser.add_argument("--config", type=Path, help="YAML or JSON file; without it the defaults hold")
+        parser.add_argument(
+            "--set", action="append", default=[], metavar="KEY=VALUE", help="change one value, e.g. training.steps=100"
+        )
     parser.add_argument("--log", type=Path, help="file that the log lines are also written to")
     parser.add_argument("--debug", action="store_true", help="show where in the code an error arose")
-    hints = get_type_hints(run)
-    for name, parameter in _keywords(run).items():
+    for name, parameter in keywords.items():
         kind, several = _value_type(hints[name])
         required = parameter.default is inspect.Parameter.empty
         parser.add_argument(

@@ -11,17 +11,19 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "lvdm"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-BASE = {"config", "files", "progress", "provenance", "compute"}
+BASE = {"config", "files", "findings", "installation", "progress", "provenance", "compute"}
 ALLOWED = {
     "data": BASE,
     "models": BASE,
     "diffusion": BASE,
     "evaluation": BASE,
     "reporting": BASE,
+    "cluster": BASE,
     "longvideo": BASE | {"diffusion"},
     "original": BASE | {"models"},
     "training": BASE | {"data", "models", "diffusion"},
-    "stages": BASE | {"data", "models", "diffusion", "evaluation", "reporting", "longvideo", "original", "training"},
+    "stages": BASE
+    | {"data", "models", "diffusion", "evaluation", "reporting", "cluster", "longvideo", "original", "training"},
     "__main__": BASE | {"stages"},
     "__init__": set(),
     **dict.fromkeys(BASE, BASE),
@@ -41,9 +43,13 @@ ONLY_IN = {
 TORCH_FREE = {
     "config.py",
     "files.py",
+    "findings.py",
+    "installation.py",
     "progress.py",
     "provenance.py",
     "reporting",
+    "cluster",
+    "stages/cost.py",
     "stages/pipeline.py",
     "stages/parts.py",
     "stages/sources.py",

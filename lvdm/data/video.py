@@ -18,6 +18,7 @@ import imageio_ffmpeg
 import numpy as np
 
 from lvdm.data import process
+from lvdm.data.catalog import frame_files
 from lvdm.data.config import ClipConfig
 from lvdm.data.crop import Box
 from lvdm.data.ffmpeg_report import read_report
@@ -94,6 +95,23 @@ def output_frames(info: VideoInfo, fps: float | None) -> int:
     """Frames after extraction; of a resampled video at least this number."""
     rate, resampled = output_rate(info, fps)
     return int(info.frames * rate / info.fps) if resampled and info.fps else info.frames
+
+
+def stated_frames(path: Path, fps: float | None) -> int:
+    """Frames after extraction, by what a file's header says: quick, and not always right.
+
+    Raises :class:`VideoError` when there is no video in it.
+    """
+    if path.is_dir():
+        return len(frame_files(path))
+    reader = imageio_ffmpeg.read_frames(str(path.resolve()))
+    try:
+        header = next(reader)
+    except (OSError, IndexError, RuntimeError, StopIteration):
+        raise VideoError(f"{path}: there is no video in it; see what `lvdm probe` says") from None
+    finally:
+        reader.close()
+    return round(header["duration"] * (fps or header["fps"]))
 
 
 def sample_frames(path: Path, info: VideoInfo, count: int) -> Iterator[np.ndarray]:

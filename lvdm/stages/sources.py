@@ -5,12 +5,14 @@ Pure functions from a configuration and the names of files; none is opened but t
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from lvdm.config import Config, ConfigError, NetworkFile, parse, read_mapping
 from lvdm.data import catalog
 from lvdm.evaluation.config import ProtocolConfig
+from lvdm.stages.parts import for_dataset
 from lvdm.stages.pipeline import DatasetConfig, ExternalConfig, PipelineConfig
 
 DEMO = "demo"  # the data set that section `demo` makes the videos of
@@ -21,6 +23,22 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+.-]*")
 
 # Wildcards and path variables, which Snakemake replaces in every path, with no way to quote them.
 _PLACEHOLDER = re.compile(r"\{\s*\w+[^{}]*\}|<[a-z][a-z0-9_]*>")
+
+
+def load(config: Mapping[str, Any], source: str = "config") -> PipelineConfig:
+    """The validated configuration, overrides of the data sets included. Raises ``ConfigError``."""
+    pipeline = parse(PipelineConfig, dict(config), source)
+    for name in pipeline.datasets:
+        whole = for_dataset(pipeline, name)
+        read_protocols(whole.evaluate.protocols)
+        if whole.diffusion.model.context_channels is not None:
+            raise ConfigError(
+                f"{source}: diffusion.model.context_channels makes a text model of {name}, which the pipeline has no "
+                "captions to train with; use such a model from Python, or set it to null"
+            )
+    if pipeline.demo is not None:
+        demo_folder(pipeline)
+    return pipeline
 
 
 def videos(pipeline: PipelineConfig, name: str, source: DatasetConfig) -> dict[str, str]:

@@ -22,7 +22,7 @@ DEMO = {"datasets": {"demo": {"videos": "data/demo/*.mp4"}}, "demo": {"patients"
 
 def demo(**sections):
     """The plan of a demo of three patients with some sections changed."""
-    datasets, missing = plan.find(plan.load({**DEMO, **sections}))
+    datasets, missing = plan.find(sources.load({**DEMO, **sections}))
     assert missing == []
     return datasets["demo"]
 
@@ -48,12 +48,12 @@ def test_the_demo_is_listed_before_it_exists():
 
 def test_a_demo_needs_a_data_set_of_that_name():
     with pytest.raises(ConfigError, match=r"datasets\.demo\.videos"):
-        plan.load({"datasets": {"other": {"videos": "x/*.mp4"}}, "demo": {}})
+        sources.load({"datasets": {"other": {"videos": "x/*.mp4"}}, "demo": {}})
 
 
 def test_every_missing_data_set_has_a_message(tmp_path):
     datasets = {name: {"videos": f"{tmp_path}/{name}/*.mp4"} for name in ("one", "two")}
-    found, missing = plan.find(plan.load({"datasets": datasets}))
+    found, missing = plan.find(sources.load({"datasets": datasets}))
     assert list(found) == ["one", "two"]
     assert ["one" in missing[0], "two" in missing[1]] == [True, True]
 
@@ -61,7 +61,7 @@ def test_every_missing_data_set_has_a_message(tmp_path):
 def test_a_path_that_looks_like_a_wildcard_is_refused(tmp_path):
     (tmp_path / "a{b}.mp4").touch()
     with pytest.raises(ConfigError, match=r"\{b\}.*rename"):
-        plan.find(plan.load({"datasets": {"one": {"videos": f"{tmp_path}/*.mp4"}}}))
+        plan.find(sources.load({"datasets": {"one": {"videos": f"{tmp_path}/*.mp4"}}}))
 
 
 def test_frozen_configuration_is_canonical_and_complete(tmp_path):
@@ -150,7 +150,7 @@ def test_protocols_that_cannot_be_used(given, said, tmp_path):
         protocol_file(tmp_path, "seed: 1", name)
     protocol_file(tmp_path, "real: {clip: 3}", "wrong")
     with pytest.raises(ConfigError, match=re.escape(said)):
-        plan.load({**DEMO, "evaluate": {"protocols": [name.format(folder=tmp_path) for name in given]}})
+        sources.load({**DEMO, "evaluate": {"protocols": [name.format(folder=tmp_path) for name in given]}})
 
 
 def test_other_generators_are_scored_beside_ours(tmp_path):
@@ -173,14 +173,14 @@ def test_generators_without_videos_are_named_before_anything_runs(tmp_path):
         "b": {"frames": str(tmp_path / "empty")},
         "c": {"npz": str(tmp_path / "none.npz")},
     }
-    _, missing = plan.find(plan.load({**DEMO, "external": external}))
+    _, missing = plan.find(sources.load({**DEMO, "external": external}))
     assert [f"external.{name}: " in line for name, line in zip("abc", missing, strict=True)] == [True] * 3
 
 
 @pytest.mark.parametrize("name", ["real", "noise", "train", "heldout", "ddim-50"])
 def test_a_generator_needs_a_name_of_its_own(name):
     with pytest.raises(ConfigError, match="is taken"):
-        plan.load({**DEMO, "external": {name: {"videos": "x/*.mp4"}}})
+        sources.load({**DEMO, "external": {name: {"videos": "x/*.mp4"}}})
 
 
 def test_networks_are_fetched_once_whatever_uses_them(tmp_path):
@@ -199,7 +199,7 @@ def test_networks_are_fetched_once_whatever_uses_them(tmp_path):
     assert sources.network_path(dataset.detectors["three"].file, Path("cache")) == here["path"]
     assert sources.fetch_options(dataset.detectors["one"].file) == sources.fetch_options(dataset.detectors["two"].file)
     (tmp_path / "here.pt").unlink()
-    _, missing = plan.find(plan.load({**DEMO, "evaluate": {"detectors": detectors}}))
+    _, missing = plan.find(sources.load({**DEMO, "evaluate": {"detectors": detectors}}))
     assert "here.pt" in missing[0]
 
 
@@ -221,7 +221,7 @@ def test_overrides_hold_for_their_data_set_alone(tmp_path):
         (tmp_path / name / "video.mp4").touch()
     datasets = {name: {"videos": f"{tmp_path}/{name}/*.mp4"} for name in ("one", "two")}
     datasets["one"]["override"] = {"sample": {"videos": 10, "chunk_size": 5}}
-    found, _ = plan.find(plan.load({"datasets": datasets}))
+    found, _ = plan.find(sources.load({"datasets": datasets}))
     assert list(found["one"].chunks) == ["0000", "0001"]
     assert len(found["two"].chunks) == 8
 
@@ -249,7 +249,7 @@ def test_a_model_for_prediction_is_trained_and_draws_no_clips(tmp_path):
 
 def test_missing_weights_are_named_before_anything_runs(tmp_path):
     weights = tmp_path / "released.safetensors"
-    _, missing = plan.find(plan.load({**DEMO, "autoencoder": {"init": "imported", "weights": str(weights)}}))
+    _, missing = plan.find(sources.load({**DEMO, "autoencoder": {"init": "imported", "weights": str(weights)}}))
     assert [str(weights) in missing[0], "released.json" in missing[1]] == [True, True]
     assert "import-original" in missing[0]
 
@@ -257,9 +257,9 @@ def test_missing_weights_are_named_before_anything_runs(tmp_path):
 def test_weights_and_init_belong_together():
     for section in ({"init": "imported"}, {"weights": "a.safetensors"}):
         with pytest.raises(ConfigError, match="with `init: imported`, and only then"):
-            plan.load({**DEMO, "diffusion": section})
+            sources.load({**DEMO, "diffusion": section})
 
 
 def test_the_pipeline_trains_no_text_model():
     with pytest.raises(ConfigError, match="captions"):
-        plan.load({**DEMO, "diffusion": {"model": {"context_channels": 768}}})
+        sources.load({**DEMO, "diffusion": {"model": {"context_channels": 768}}})

@@ -14,7 +14,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 try:
-    PIPELINE = plan.load(config, source=" + ".join(map(str, workflow.configfiles)) or "--config")
+    PIPELINE = sources.load(config, source=" + ".join(map(str, workflow.configfiles)) or "--config")
     DATASETS, missing = plan.find(PIPELINE)
 except ConfigError as error:
     raise WorkflowError(str(error)) from None

@@ -5,14 +5,13 @@ only the torch-free base of the package.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Any
 
-from lvdm.config import Config, ConfigError, parse
+from lvdm.config import Config, ConfigError
 from lvdm.data import catalog
 from lvdm.evaluation.config import DetectorConfig, ProtocolConfig
 from lvdm.files import read_json
@@ -114,22 +113,6 @@ class Dataset:
     def shards(self, *splits: str) -> list[str]:
         """Names of the shards of some splits: ``train-000``, ..."""
         return [f"{split}-{index:03}" for split, index in self.members if split in splits]
-
-
-def load(config: Mapping[str, Any], source: str = "config") -> PipelineConfig:
-    """The validated configuration, overrides of the data sets included. Raises ``ConfigError``."""
-    pipeline = parse(PipelineConfig, dict(config), source)
-    for name in pipeline.datasets:
-        whole = for_dataset(pipeline, name)
-        sources.read_protocols(whole.evaluate.protocols)
-        if whole.diffusion.model.context_channels is not None:
-            raise ConfigError(
-                f"{source}: diffusion.model.context_channels makes a text model of {name}, which the pipeline has no "
-                "captions to train with; use such a model from Python, or set it to null"
-            )
-    if pipeline.demo is not None:
-        sources.demo_folder(pipeline)
-    return pipeline
 
 
 def find(pipeline: PipelineConfig) -> tuple[dict[str, Dataset], list[str]]:
