@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
-# A SLURM cluster on this machine, for tests.
+# Runs a command beside a SLURM cluster on this machine, for tests.
 #
-#   cluster.sh FOLDER       (root, Debian or Ubuntu)
+#   cluster.sh FOLDER COMMAND...       (root, Debian or Ubuntu; exit code 77 elsewhere)
 #
-# Installs Debian's packages where they are missing, writes everything else into FOLDER, prints "ready" once a job has
-# run, and takes all of it down when its standard input ends: at Ctrl-D, or when whoever started it dies.
-#
-# With FOLDER/bin first in PATH, sbatch, srun, squeue and the others talk to this cluster, whatever others there are.
+# Installs Debian's packages where they are missing, brings up a cluster in FOLDER, which it makes, runs COMMAND with
+# FOLDER/bin first in PATH, so that sbatch, squeue and the others talk to this cluster, and takes it down again. CLUSTER
+# is FOLDER in the environment of COMMAND. `cluster.sh FOLDER bash` gives a shell to look around.
 #
 #   partition    nodes                           priority
 #   cpu          cpu1, 8 CPUs                    -
@@ -25,19 +24,19 @@ UNSUPPORTED=77
 
 main() {
   if [ "$(id -u)" != 0 ] || [ ! -e /etc/debian_version ]; then
-    echo "a SLURM cluster is brought up by root on Debian or Ubuntu only" >&2
+    echo "a SLURM cluster for the tests is brought up by root on Debian or Ubuntu only" >&2
     exit $UNSUPPORTED
   fi
-  mkdir -p "$1"
+  mkdir "$1" # a folder of its own: state that another cluster left would be taken for this one's
   FOLDER=$(realpath "$1")
-  export SLURM_CONF=$FOLDER/etc/slurm.conf
+  shift
   install_packages
   trap 'exit 1' TERM INT HUP
   trap 'explain; down' EXIT
   up </dev/null >"$FOLDER/up.log" 2>&1
   trap down EXIT
-  echo ready
-  cat >/dev/null
+  export -n SLURM_CONF
+  CLUSTER=$FOLDER PATH=$FOLDER/bin:$PATH "$@"
 }
 
 install_packages() {
@@ -60,6 +59,7 @@ install_packages() {
 }
 
 up() {
+  export SLURM_CONF=$FOLDER/etc/slurm.conf
   mkdir -p "$FOLDER"/{bin,dev,etc,log,pid,database,state,spool}
   write_commands
   write_configuration
@@ -219,6 +219,7 @@ explain() { tail -n 20 "$FOLDER/up.log" "$FOLDER"/log/*.log >&2; }
 
 down() {
   set +e
+  export SLURM_CONF
   trap '' TERM INT HUP
   {
     timeout 10 scancel --user root
