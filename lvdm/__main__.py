@@ -7,6 +7,7 @@ import inspect
 import json
 import logging
 import os
+import signal
 import sys
 import types
 from collections.abc import Callable, Sequence
@@ -55,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stage = parser.parse_args(arguments[:1]).stage
     if stage == "schema":
         return _schema()
+    _end_on_signals()
     # Before torch starts its threads: waiting in a busy loop, they take turns on a busy machine instead of working.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     run = importlib.import_module(_module(stage)).run
@@ -70,6 +72,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _logger.error("%s: %s", stage, error, exc_info=options.debug)
         return 1
     return 0
+
+
+def _end_on_signals() -> None:
+    """Let SIGTERM and SIGUSR1, a cluster's notice, end the process cleanly: temporary files go, and the code is 75.
+
+    That is, not done, but worth trying again. A training, once begun, saves its state instead.
+    """
+
+    def end(number: int, frame: types.FrameType | None) -> None:
+        raise SystemExit(os.EX_TEMPFAIL)
+
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, end)
 
 
 def _top_parser() -> argparse.ArgumentParser:

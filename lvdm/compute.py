@@ -30,12 +30,13 @@ class Compute:
         return torch.autocast(self.device.type, dtype=self.dtype)
 
 
-def setup(config: ComputeConfig) -> Compute:
+def setup(config: ComputeConfig, local_rank: int = 0) -> Compute:
     """Choose device and precision, and fix the number of CPU threads.
 
     The thread count comes from the configuration, not from the machine: a sum in another order
-    differs in its last bit, and the same configuration must give the same table.
-    Raises ``ValueError`` when CUDA is asked for and there is none.
+    differs in its last bit, and the same configuration must give the same table. ``local_rank`` is the number of
+    the CUDA device, where several processes use one each.
+    Raises ``ValueError`` when CUDA is asked for and there is none, or no such device.
     """
     available = torch.cuda.is_available()
     if config.device == "cuda" and not available:
@@ -44,6 +45,13 @@ def setup(config: ComputeConfig) -> Compute:
     torch.set_num_threads(config.threads)
     if device.type == "cpu":
         _keep_freed_memory()
+    else:
+        if local_rank >= torch.cuda.device_count():
+            raise ValueError(
+                f"process {local_rank + 1} of this machine has no CUDA device: torch sees {torch.cuda.device_count()}; "
+                "ask for as many as `gpus`, and let every process see them all"
+            )
+        torch.cuda.set_device(local_rank)  # which "cuda" stands for from here on
     torch.set_float32_matmul_precision("high")
     # cuDNN's transposed convolutions otherwise add in an order that changes from call to call.
     torch.backends.cudnn.deterministic = True

@@ -4,7 +4,7 @@ Nothing is remembered between steps, so a run that resumes at step k sees what a
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -45,6 +45,24 @@ class StepBatchSampler(Sampler[list[int]]):
         if self.steps is None:
             raise TypeError("an endless sampler has no length")
         return max(0, self.steps - self.first_step)
+
+
+class ShareBatchSampler(Sampler[list[int]]):
+    """Of each step of ``steps``, the items of the batches numbered ``share``, of ``batch_size`` items each.
+
+    What one of several processes computes of a training.
+    """
+
+    def __init__(self, steps: StepBatchSampler, batch_size: int, share: Sequence[int]):
+        self.steps, self.batch_size, self.share = steps, batch_size, share
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for items in self.steps:
+            starts = (number * self.batch_size for number in self.share)
+            yield [item for start in starts for item in items[start : start + self.batch_size]]
+
+    def __len__(self) -> int:
+        return len(self.steps)
 
 
 @lru_cache(maxsize=4)

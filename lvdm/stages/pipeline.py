@@ -12,7 +12,7 @@ from lvdm.diffusion.config import SamplerConfig
 from lvdm.evaluation.config import DetectorConfig
 from lvdm.reporting.config import ReportConfig
 from lvdm.stages.config import AutoencoderSettings, DemoConfig, DiffusionSettings
-from lvdm.training.config import LatentScaling
+from lvdm.training.config import LatentScaling, check_processes
 
 # Names become parts of file names and of rows of tables.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+.-]*$")]
@@ -23,6 +23,8 @@ RESERVED_MODELS = ("heldout", "noise", "real", "train")
 
 _WEIGHTS = "With `init: imported`, the file (.safetensors, with its .json beside it) that the training starts from."
 _PIN_CODE = "Do not train again when only the code of lvdm changed."
+_GPUS = "GPUs a node that train together (on CPUs: processes); they share the batches of a step."
+_NODES = "Machines that train together; more than 1 under SLURM."
 
 
 def _check_weights(init: str, weights: Path | None) -> None:
@@ -50,10 +52,17 @@ class AutoencoderSection(AutoencoderSettings):
     weights: Path | None = Field(None, description=_WEIGHTS)
     encode_batch_size: int = Field(8, ge=1)
     pin_code: bool = Field(False, description=_PIN_CODE)
+    gpus: int = Field(1, ge=1, description=_GPUS)
+    nodes: int = Field(1, ge=1, description=_NODES)
 
     @model_validator(mode="after")
     def _weights_belong_to_init(self):
         _check_weights(self.init, self.weights)
+        return self
+
+    @model_validator(mode="after")
+    def _batches_can_be_shared(self):
+        check_processes(self.training, self.gpus, self.nodes)
         return self
 
 
@@ -67,10 +76,17 @@ class DiffusionSection(DiffusionSettings):
     )
     weights: Path | None = Field(None, description=_WEIGHTS)
     pin_code: bool = Field(False, description=_PIN_CODE)
+    gpus: int = Field(1, ge=1, description=_GPUS)
+    nodes: int = Field(1, ge=1, description=_NODES)
 
     @model_validator(mode="after")
     def _weights_belong_to_init(self):
         _check_weights(self.init, self.weights)
+        return self
+
+    @model_validator(mode="after")
+    def _batches_can_be_shared(self):
+        check_processes(self.training, self.gpus, self.nodes)
         return self
 
 

@@ -1,7 +1,8 @@
 """Train the video autoencoder on clip shards.
 
 Killed and started again, it resumes; `run_folder` keeps its checkpoints. After SIGTERM or SIGUSR1 it
-saves its state and exits with code 75.
+saves its state and exits with code 75. Several GPUs share the batches of a step: with `gpus` it runs itself
+once for each; on several `nodes` each is a task of `srun`.
 """
 
 from pathlib import Path
@@ -17,6 +18,8 @@ from lvdm.stages.config import TrainAutoencoderConfig
 from lvdm.training import seeds
 from lvdm.training.autoencoder import AutoencoderTraining
 from lvdm.training.checkpoint import Run, identity
+from lvdm.training.config import check_processes
+from lvdm.training.distributed import start
 from lvdm.training.initial import check_initial, start_from
 from lvdm.training.loop import fit, publish_records
 
@@ -33,6 +36,8 @@ def run(
     curve: Path,
     quality: Path,
     picture: Path,
+    gpus: int = 1,
+    nodes: int = 1,
 ) -> None:
     """Train the video autoencoder.
 
@@ -40,14 +45,16 @@ def run(
     training clips, and its table says so), with `init: imported` the weights `initial`, and the network of LPIPS
     `perceptual` where `loss.perceptual` states one. Writes `weights` (.safetensors, and the model's configuration as
     .json beside it), `curve` (.csv), `quality` (.csv: step, split, clips, metric, value) and `picture` (.png:
-    originals and reconstructions).
+    originals and reconstructions). `gpus` GPUs on each of `nodes` train together (on CPUs: processes).
     """
     check_initial(config.init, initial)
+    check_processes(config.training, gpus, nodes)
     if (config.loss.perceptual is None) != (perceptual is None):
         raise ValueError("`loss.perceptual` states a network and --perceptual is its file: give both, or neither")
+    processes = start(gpus, nodes)
     others = [path for path in (initial, perceptual) if path is not None]
     trained = Run(run_folder, identity(config, "lvdm.stages.train_autoencoder", [*train, *heldout, *others]))
-    machine = compute.setup(config.compute)
+    machine = compute.setup(config.compute, processes.local_rank)
     lpips = None if perceptual is None else PerceptualDistance(perceptual, config.loss.perceptual, machine.device)
     torch.manual_seed(seeds.derive(config.training.seed, "weights"))
     module = AutoencoderTraining(config.model, config.discriminator, config.loss, config.training, machine, lpips)
@@ -60,6 +67,9 @@ def run(
         heldout=ClipDataset(held, config.clip) if held else None,
         run=trained,
         workers=config.compute.workers,
+        processes=processes,
     )
+    if not processes.first:
+        return
     save_model(weights, module.autoencoder.state_dict(), config.model.model_dump(mode="json"))
     publish_records(trained, curve=curve, quality=quality, picture=picture)

@@ -1,7 +1,8 @@
 """Train the latent diffusion model on cached latents.
 
 Killed and started again, it resumes; `run_folder` keeps its checkpoints. After SIGTERM or SIGUSR1 it
-saves its state and exits with code 75.
+saves its state and exits with code 75. Several GPUs share the batches of a step: with `gpus` it runs itself
+once for each; on several `nodes` each is a task of `srun`.
 """
 
 import importlib
@@ -19,8 +20,9 @@ from lvdm.models.weights import load_autoencoder, save_model
 from lvdm.stages.config import TrainDiffusionConfig
 from lvdm.training import seeds
 from lvdm.training.checkpoint import Run, identity
-from lvdm.training.config import DiffusionModelConfig, LatentScaling
+from lvdm.training.config import DiffusionModelConfig, LatentScaling, check_processes
 from lvdm.training.diffusion import DiffusionTraining, Preview
+from lvdm.training.distributed import start
 from lvdm.training.initial import check_initial, start_from
 from lvdm.training.loop import fit, publish_records
 
@@ -38,6 +40,8 @@ def run(
     curve: Path,
     quality: Path,
     picture: Path,
+    gpus: int = 1,
+    nodes: int = 1,
 ) -> None:
     """Train the latent diffusion model.
 
@@ -46,12 +50,14 @@ def run(
     decode the pictures, and with `init: imported` the weights `initial`. Writes `weights` (averaged, .safetensors,
     and the model as .json beside it), `curve` (.csv), `quality` (.csv: step, split, clips, metric, value; held-out
     error by noise level) and `picture` (.png: clips drawn at the end; for prediction and interpolation, from frames
-    of held-out clips).
+    of held-out clips). `gpus` GPUs on each of `nodes` train together (on CPUs: processes).
     """
     check_initial(config.init, initial)
+    check_processes(config.training, gpus, nodes)
+    processes = start(gpus, nodes)
     inputs = [*train, *heldout, statistics, autoencoder, *([] if initial is None else [initial])]
     trained = Run(run_folder, identity(config, "lvdm.stages.train_diffusion", inputs))
-    machine = compute.setup(config.compute)
+    machine = compute.setup(config.compute, processes.local_rank)
     latents = LatentDataset(train, config.latent_stride)
     model = _model(config, latents, _scaling(statistics, initial))
     torch.manual_seed(seeds.derive(config.training.seed, "weights"))
@@ -67,7 +73,10 @@ def run(
         heldout=LatentDataset(held, config.latent_stride) if held else None,
         run=trained,
         workers=config.compute.workers,
+        processes=processes,
     )
+    if not processes.first:
+        return
     save_model(weights, module.averaged.average.state_dict(), model.model_dump(mode="json"))
     publish_records(trained, curve=curve, quality=quality, picture=picture)
 

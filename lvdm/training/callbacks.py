@@ -2,11 +2,9 @@
 
 import logging
 import math
-import signal
-import threading
 import time
 from collections.abc import Iterator
-from types import FrameType
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -18,41 +16,13 @@ from torch.utils.data import DataLoader
 from lvdm.files import publish
 from lvdm.progress import Progress, track
 from lvdm.training.checkpoint import Run
+from lvdm.training.distributed import Processes
 from lvdm.training.module import TrainingModule
+from lvdm.training.owner import Owner
+from lvdm.training.stop import StopRequested, StopSignals
 from lvdm.training.tables import GrowingTable
 
 _logger = logging.getLogger(__name__)
-
-
-class StopRequested(Exception):
-    """The process was asked to end; the state has been saved."""
-
-
-class StopSignals:
-    """While entered, SIGTERM and SIGUSR1 (a cluster's notice before a time limit) only set ``received``."""
-
-    def __init__(self):
-        self.received = False
-        self._former: dict[int, Any] = {}
-
-    def __enter__(self) -> "StopSignals":
-        # Python lets the main thread alone set handlers; in another one the signals keep their meaning.
-        if threading.current_thread() is threading.main_thread():
-            self._former = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)}
-            self.install()
-        return self
-
-    def __exit__(self, kind, error, trace) -> None:
-        for number, handler in self._former.items():
-            signal.signal(number, handler)
-
-    def install(self) -> None:
-        """Set the handlers, over those that Lightning sets when it starts (they end the process unsaved)."""
-        for number in self._former:
-            signal.signal(number, self._receive)
-
-    def _receive(self, number: int, frame: FrameType | None) -> None:
-        self.received = True
 
 
 class Curve(Callback):
@@ -101,87 +71,129 @@ class ProgressLines(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, module: TrainingModule, outputs: dict[str, Tensor], batch: Tensor, batch_idx: int
     ) -> None:
-        clips = (module.step - self._first) * len(batch)
+        clips = (module.step - self._first) * module.config.batch_size * module.config.accumulate
         values = {"clips/s": clips / max(time.monotonic() - self._start, 1e-9)}
         if "loss" in self.curve.latest:
             values["loss"] = self.curve.latest["loss"]
         self.progress.advance(1, **values)
 
 
-class Checkpoints(Callback):
-    """Saves the state every ``checkpoint_every`` minutes, at the end, and when the process is asked to stop."""
+class StillOwner(Callback):
+    """Ends the training when the run folder has another owner by now, before anything more is written there."""
 
-    def __init__(self, run: Run, curve: Curve, stop: StopSignals, resumed: dict[str, Any] | None):
-        self.run, self.curve, self.stop = run, curve, stop
+    def __init__(self, owner: Owner):
+        self.owner = owner
+
+    def on_train_batch_end(
+        self, trainer: Trainer, module: TrainingModule, outputs: dict[str, Tensor], batch: Tensor, batch_idx: int
+    ) -> None:
+        self.owner.check()
+
+
+class Checkpoints(Callback):
+    """Saves the state every ``checkpoint_every`` minutes, at the end, and when any process is asked to stop.
+
+    All processes then stop after the same step. The first one saves.
+    """
+
+    def __init__(self, run: Run, curve: Curve, stop: StopSignals, processes: Processes, resumed: dict[str, Any] | None):
+        self.run, self.curve, self.stop, self.processes = run, curve, stop, processes
         self._resumed = resumed
 
     def on_train_start(self, trainer: Trainer, module: TrainingModule) -> None:
         self.stop.install()
-        self._last = time.monotonic()
+        self._last, self._saved_step = time.monotonic(), module.step
         if self._resumed is not None:
             for optimizer, state in zip(trainer.optimizers, self._resumed["optimizers"], strict=True):
                 optimizer.load_state_dict(state)
             self.curve.load_state(self._resumed["curve"])
             self._resumed = None
 
+    def on_train_batch_start(self, trainer: Trainer, module: TrainingModule, batch: Tensor, batch_idx: int) -> None:
+        # Here, because the first process comes late when it has saved or validated: the others wait on the CPU.
+        self._stop_together(trainer, module)
+
+    def on_train_end(self, trainer: Trainer, module: TrainingModule) -> None:
+        self._stop_together(trainer, module)
+
     def on_train_batch_end(
         self, trainer: Trainer, module: TrainingModule, outputs: dict[str, Tensor], batch: Tensor, batch_idx: int
     ) -> None:
         due = time.monotonic() - self._last >= 60 * module.config.checkpoint_every
-        if due or self.stop.received or module.step == module.config.steps:
-            self.run.save(
-                module.step,
-                {
-                    "module": module.state_dict(),
-                    "optimizers": [optimizer.state_dict() for optimizer in trainer.optimizers],
-                    "curve": self.curve.state(),
-                },
-            )
-            self._last = time.monotonic()
-        if self.stop.received:
-            raise StopRequested(f"asked to stop; saved after step {module.step} of {module.config.steps}")
+        if due or module.step == module.config.steps:
+            self._save(trainer, module)
+
+    def _stop_together(self, trainer: Trainer, module: TrainingModule) -> None:
+        if not self.processes.any(self.stop.received):
+            return
+        self._save(trainer, module)
+        self.processes.any(True)  # nobody leaves before it is saved
+        raise StopRequested(f"asked to stop; saved after step {module.step} of {module.config.steps}")
+
+    def _save(self, trainer: Trainer, module: TrainingModule) -> None:
+        if not self.processes.first or module.step == self._saved_step:
+            return
+        self.run.save(
+            module.step,
+            {
+                "module": module.state_dict(),
+                "optimizers": [optimizer.state_dict() for optimizer in trainer.optimizers],
+                "curve": self.curve.state(),
+            },
+        )
+        self._last, self._saved_step = time.monotonic(), module.step
 
 
 class Validation(Callback):
     """Rows of ``quality.csv`` and ``picture.png``, every ``validate_every`` steps and at the end.
 
     It comes after the checkpoint of its step and is repeated when it did not finish: a run that was killed
-    in between validates when it resumes.
+    or asked to stop in between validates when it resumes.
     """
 
     def __init__(self, table: GrowingTable, loader: DataLoader, pictured: Tensor, split: str, stop: StopSignals):
         self.table, self.loader, self.pictured, self.split, self.stop = table, loader, pictured, split, stop
 
     def on_train_start(self, trainer: Trainer, module: TrainingModule) -> None:
-        self.validate_if_due(module)
+        self._validate_unless_stopped(module)
 
     def on_train_batch_end(
         self, trainer: Trainer, module: TrainingModule, outputs: dict[str, Tensor], batch: Tensor, batch_idx: int
     ) -> None:
-        self.validate_if_due(module)
+        self._validate_unless_stopped(module)
 
     @torch.no_grad()
     def validate_if_due(self, module: TrainingModule) -> None:
-        """Validate when the present step calls for it and the table lacks it."""
+        """Validate when the present step calls for it and the table lacks it. Raises ``StopRequested``."""
         step = module.step
         due = step == module.config.steps or (step > 0 and step % module.config.validate_every == 0)
         if not due or step in self.table.steps():
             return
+        self._check_stop(module)
         module.eval()
-        with module.compute.autocast():
-            self._draw(module)
-            quality = module.validate(self._batches(module))
-        module.train()
+        try:
+            with module.compute.autocast():
+                self._draw(module)
+                quality = module.validate(self._batches(module))
+        finally:
+            module.train()
         row = {"step": step, "split": self.split, "clips": len(self.loader.dataset)}
         self.table.append(*({**row, "metric": metric, "value": value} for metric, value in quality.items()))
         _logger.info(
             "step %d, %s: %s", step, self.split, ", ".join(f"{name} {value:.4g}" for name, value in quality.items())
         )
 
+    def _validate_unless_stopped(self, module: TrainingModule) -> None:
+        with suppress(StopRequested):  # the checkpoints see to it that all processes stop together
+            self.validate_if_due(module)
+
+    def _check_stop(self, module: TrainingModule) -> None:
+        if self.stop.received:
+            raise StopRequested(f"asked to stop while validating after step {module.step}")
+
     def _batches(self, module: TrainingModule) -> Iterator[Tensor]:
         for batch in track(self.loader, "validation", unit="batch"):
-            if self.stop.received:
-                raise StopRequested(f"asked to stop while validating after step {module.step}")
+            self._check_stop(module)
             yield batch.to(module.device)
 
     def _draw(self, module: TrainingModule) -> None:

@@ -13,6 +13,7 @@ import torch
 from lvdm.config import Config
 from lvdm.files import content_hash, publish, write_text
 from lvdm.provenance import code_stamp
+from lvdm.training import owner
 
 KEPT = 2
 
@@ -55,7 +56,8 @@ class Run:
             for unfinished in (self.folder / "checkpoints").glob(".*.part.pt"):  # of a killed run
                 unfinished.unlink()
             return
-        left = [path for path in sorted(self.folder.iterdir()) if not path.name.startswith("old-")]
+        # The owner's file is of this process: whoever claims a folder owns it.
+        left = [path for path in sorted(self.folder.iterdir()) if not path.name.startswith(("old-", owner.NAME))]
         if left:
             self._move_aside(left, found)
         write_text(record, self.identity + "\n")
@@ -88,6 +90,10 @@ class Run:
                 _logger.warning("%s cannot be read (%s); going back to the checkpoint before it", path, error)
                 path.unlink(missing_ok=True)
         return None
+
+    def load_step(self, step: int) -> dict[str, Any]:
+        """The state after ``step`` updates, on the CPU; an error when it cannot be read."""
+        return torch.load(self._path(step), map_location="cpu", weights_only=True)
 
     def _path(self, step: int) -> Path:
         return self.folder / "checkpoints" / f"{step:09d}.pt"

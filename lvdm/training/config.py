@@ -43,6 +43,18 @@ class TrainingConfig(Config):
     seed: int = Field(0, ge=0)
 
 
+def check_processes(training: TrainingConfig, gpus: int, nodes: int) -> None:
+    """Raises ``ValueError`` where the batches of a step cannot be shared equally by ``gpus`` on each of ``nodes``."""
+    processes = gpus * nodes
+    if training.accumulate % processes:
+        nearest = -(-training.accumulate // processes) * processes
+        raise ValueError(
+            f"`training.accumulate` is {training.accumulate}, and {processes} processes (`gpus` {gpus} x `nodes` "
+            f"{nodes}) share the batches of a step: make it a multiple, such as {nearest}; a step is of "
+            "`batch_size` x `accumulate` clips, whatever their number"
+        )
+
+
 class AutoencoderTrainingConfig(TrainingConfig):
     """The same, with the published values of the autoencoder where none are given."""
 

@@ -12,10 +12,11 @@ same tables, bit for bit on the CPU, as one that was not disturbed.
 """
 
 import logging
+import os
 import shutil
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,47 +27,62 @@ from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from lvdm.data.sampler import StepBatchSampler
+from lvdm.data.sampler import ShareBatchSampler, StepBatchSampler
 from lvdm.files import publish, write_text
 from lvdm.progress import Progress
-from lvdm.training.callbacks import Checkpoints, Curve, ProgressLines, StopRequested, StopSignals, Validation
+from lvdm.training.callbacks import Checkpoints, Curve, ProgressLines, StillOwner, Validation
 from lvdm.training.checkpoint import Run
+from lvdm.training.distributed import ALONE, Processes, Replicas
 from lvdm.training.module import TrainingModule
+from lvdm.training.owner import owned
+from lvdm.training.stop import StopRequested, StopSignals, ignore_stop_signals
 from lvdm.training.tables import GrowingTable
 
 # EX_TEMPFAIL of sysexits.h: not done, but worth trying again.
-INTERRUPTED = 75
+INTERRUPTED = os.EX_TEMPFAIL
 
 _logger = logging.getLogger(__name__)
 
 
-def fit(module: TrainingModule, *, train: Dataset, heldout: Dataset | None, run: Run, workers: int = 0) -> None:
+def fit(
+    module: TrainingModule,
+    *,
+    train: Dataset,
+    heldout: Dataset | None,
+    run: Run,
+    workers: int = 0,
+    processes: Processes = ALONE,
+) -> None:
     """Train ``module`` for ``module.config.steps`` steps, resuming what ``run.folder`` holds of the same run.
 
     Items of the data sets are tensors. Without ``heldout`` items the quality is measured on training items,
-    and the column ``split`` of the table says so. ``workers`` processes load the data (0: this one).
+    and the column ``split`` of the table says so. ``workers`` processes load the data (0: this one). Each of
+    ``processes`` calls this with the same arguments; the first one alone leaves the records and validates.
+    Waits while another training has the folder.
     Raises ``SystemExit(75)`` after SIGTERM or SIGUSR1, once the step is finished and the state is saved, and
     ``ValueError`` when the loss is not finite or a checkpoint does not fit the module.
     """
     module.to(module.compute.device)
-    run.claim()
-    state = run.load()
-    if state is not None:
-        _restore(module, state, run)
-    curve = Curve(GrowingTable(run.folder / "metrics.csv"))
-    quality = GrowingTable(run.folder / "quality.csv")
-    for table in (curve.table, quality):
-        table.cut(module.step)
-    with StopSignals() as stop:
-        validation = _validation(module, train, heldout, quality, stop)
+    module.processes = processes
+    with StopSignals() as stop, ExitStack() as held:
         try:
-            if module.step < module.config.steps:
-                with Progress("training", module.config.steps, "step", done=module.step) as progress:
-                    lines = ProgressLines(progress, curve)
-                    _train(module, train, [curve, lines, Checkpoints(run, curve, stop, state), validation], workers)
-            elif not curve.table.path.exists():  # imported weights, taken as they are
-                write_text(curve.table.path, "step,loss\n")
-            validation.validate_if_due(module)
+            with processes.connected(module.compute.device):
+                owner = held.enter_context(owned(run.folder, stop)) if processes.first else None
+                state = _resume(module, run, processes)
+                curve = Curve(GrowingTable(run.folder / "metrics.csv"))
+                callbacks: list[Callback] = [Checkpoints(run, curve, stop, processes, state)]
+                if owner is not None:
+                    validation = _validation(module, train, heldout, GrowingTable(run.folder / "quality.csv"), stop)
+                    for table in (curve.table, validation.table):
+                        table.cut(module.step)
+                    lines = ProgressLines(held.enter_context(_progress(module)), curve)
+                    callbacks = [StillOwner(owner), curve, lines, *callbacks, validation]
+                if module.step < module.config.steps:
+                    _train(module, train, callbacks, workers)
+            if owner is not None:
+                if not curve.table.path.exists():  # imported weights, taken as they are
+                    write_text(curve.table.path, "step,loss\n")
+                validation.validate_if_due(module)
         except (StopRequested, SIGTERMException) as request:
             _logger.warning("%s; run again to resume", request or "asked to stop")
             raise SystemExit(INTERRUPTED) from None
@@ -79,13 +95,38 @@ def publish_records(run: Run, *, curve: Path, quality: Path, picture: Path) -> N
             shutil.copyfile(run.folder / name, temporary)
 
 
+def _resume(module: TrainingModule, run: Run, processes: Processes) -> dict[str, Any] | None:
+    """Make all processes' modules what the newest checkpoint says, which is returned; None when there is none."""
+    state = None
+    if processes.first:
+        run.claim()
+        state = run.load()
+    step = processes.tell(-1 if state is None else state["step"])
+    if step >= 0:
+        state = state or run.load_step(step)
+        _restore(module, state, run)
+    processes.align(module)
+    return state
+
+
+def _progress(module: TrainingModule) -> Progress:
+    return Progress("training", module.config.steps, "step", done=module.step)
+
+
 def _train(module: TrainingModule, train: Dataset, callbacks: list[Callback], workers: int) -> None:
-    config = module.config
+    config, processes = module.config, module.processes
     items_per_step = config.batch_size * config.accumulate
+    share = processes.share(config.accumulate)
+    _logger.info(
+        "a step is of %d clips: %d processes x %d batches x %d clips; learning rate %g",
+        items_per_step, processes.size, len(share), config.batch_size, config.learning_rate,
+    )  # fmt: skip
+    steps = StepBatchSampler(len(train), items_per_step, config.seed, module.step, config.steps)
     loader = DataLoader(
         train,
-        batch_sampler=StepBatchSampler(len(train), items_per_step, config.seed, module.step, config.steps),
+        batch_sampler=ShareBatchSampler(steps, config.batch_size, share),
         num_workers=workers,
+        worker_init_fn=ignore_stop_signals,
         pin_memory=module.compute.device.type == "cuda",
         # Lest the loader draws its workers' seeds from the global generator.
         generator=torch.Generator().manual_seed(config.seed),
@@ -93,7 +134,10 @@ def _train(module: TrainingModule, train: Dataset, callbacks: list[Callback], wo
     with _quiet_lightning():
         trainer = Trainer(
             accelerator="gpu" if module.compute.device.type == "cuda" else "cpu",
-            devices=1,
+            devices=processes.gpus,
+            num_nodes=processes.nodes,
+            strategy=Replicas() if processes.size > 1 else "auto",
+            use_distributed_sampler=False,
             max_epochs=1,  # the sampler's "epoch" is the whole training
             callbacks=callbacks,
             logger=False,
@@ -141,7 +185,11 @@ def _quiet_lightning() -> Iterator[None]:
     logger.setLevel(logging.WARNING)
     try:
         with warnings.catch_warnings():
-            for message in (".*does not have many workers.*", ".*LeafSpec.* is deprecated.*"):
+            for message in (
+                ".*does not have many workers.*",
+                ".*LeafSpec.* is deprecated.*",
+                ".*`srun` command is available.*",
+            ):
                 warnings.filterwarnings("ignore", message=message)
             yield
     finally:

@@ -24,6 +24,8 @@ from torch import Tensor
 from lvdm.compute import Compute
 from lvdm.training import seeds
 from lvdm.training.config import TrainingConfig
+from lvdm.training.distributed import ALONE, Processes
+from lvdm.training.gradients import GradientSum
 
 
 def learning_rate(step: int, config: TrainingConfig) -> float:
@@ -37,13 +39,17 @@ def learning_rate(step: int, config: TrainingConfig) -> float:
 
 
 class TrainingModule(LightningModule, ABC):
-    """A model under training. ``step`` is the number of finished optimiser updates."""
+    """A model under training, in one of the ``processes`` that train it.
+
+    ``step`` is the number of finished optimiser updates.
+    """
 
     def __init__(self, config: TrainingConfig, compute: Compute):
         super().__init__()
         self.automatic_optimization = False
         self.config = config
         self.compute = compute
+        self.processes: Processes = ALONE
         self.step = 0
 
     @abstractmethod
@@ -74,31 +80,44 @@ class TrainingModule(LightningModule, ABC):
         """A generator on the module's device for one purpose; the same one each time it is asked for."""
         return seeds.generator(self.device, self.config.seed, *purpose)
 
+    def on_train_start(self) -> None:
+        """Lightning's hook: from here on the optimisers' gradients are those of all processes."""
+        # A backward pass meets the parameters from the last to the first.
+        parameters = [item for optimizer in self._optimizers() for item in reversed(_parameters(optimizer))]
+        self._gradients = GradientSum(parameters, self.processes)
+
     def training_step(self, batch: Tensor, batch_index: int) -> dict[str, Tensor]:
-        """One update: ``accumulate`` batches of ``batch_size`` items, which lie in ``batch`` one after another."""
-        # Layers such as dropout draw from torch's global generators.
-        torch.manual_seed(seeds.derive(self.config.seed, "layers", self.step))
+        """One update, of ``accumulate`` batches of ``batch_size`` items.
+
+        ``batch`` holds those of them that this process computes, one after another. Returns the means of the
+        scalars over all of them.
+        """
         optimizers = self._optimizers()
         rate = learning_rate(self.step, self.config)
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate
             optimizer.zero_grad(set_to_none=True)
-        parts = batch.split(self.config.batch_size)
+        share = self.processes.share(self.config.accumulate)
         totals: dict[str, Tensor] = {}
-        for number, part in enumerate(parts):
+        for number, part in zip(share, batch.split(self.config.batch_size), strict=True):
+            if number == share[-1]:
+                self._gradients.start()
+            # Layers such as dropout draw from torch's global generators.
+            torch.manual_seed(seeds.derive(self.config.seed, "layers", self.step, number))
             with self.compute.autocast():
                 losses, values = self.losses(part, self.generator("training", self.step, number))
             for optimizer, loss in zip(optimizers, losses, strict=True):
                 if loss is not None:
-                    self.manual_backward(loss / len(parts), inputs=_parameters(optimizer))
+                    self.manual_backward(loss / self.config.accumulate, inputs=_parameters(optimizer))
             for name, value in values.items():
-                totals[name] = totals.get(name, 0.0) + value.detach() / len(parts)
+                totals[name] = totals.get(name, 0.0) + value.detach() / self.config.accumulate
+        self._gradients.finish()
         for optimizer in optimizers:
             self._update(optimizer)
         self.step += 1
         self.after_step()
-        return totals
+        return self.processes.sum(totals)
 
     def _optimizers(self) -> list[torch.optim.Optimizer]:
         optimizers = self.optimizers(use_pl_optimizer=False)
