@@ -45,3 +45,4 @@ class DatasetFiles(Config):
     generated_previews: tuple[Path, ...] = Field((), description="Folders of previews, named by sampler or generator.")
     models: tuple[ModelFiles, ...] = Field((), description="Files of the scores.")
     configs: tuple[Path, ...] = Field((), description="The frozen configurations that the stages ran with.")
+    cost: Path | None = Field(None, description="What the stages of all data sets cost, of stage cost.")

@@ -2,7 +2,7 @@
 
 import shutil
 
-SCORING = {"score", "table", "report"}
+SCORING = {"score", "table", "cost", "report"}
 
 
 def rules(jobs, dataset=None):

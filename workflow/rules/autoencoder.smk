@@ -30,11 +30,12 @@ rule train_autoencoder:
     benchmark:
         "<benchmarks>/{dataset}/train-autoencoder.tsv"
     conda:
-        "../../envs/lvdm.yaml"
+        "../../envs/networks.yaml"
     threads: compute_threads
     resources:
-        mem_mb=8000,
+        mem_mb=growing(16000),
         runtime=1440,
+        gpu=training_gpus("autoencoder"),
     params:
         # Not an output: Snakemake deletes those of a failed job, and a retry goes on from its checkpoints.
         run_folder=lambda wildcards, output: Path(output.weights).with_name("run"),
@@ -61,11 +62,12 @@ rule encode:
     benchmark:
         "<benchmarks>/{dataset}/encode/{split}-{index}.tsv"
     conda:
-        "../../envs/lvdm.yaml"
+        "../../envs/networks.yaml"
     threads: compute_threads
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing(8000),
+        runtime=growing(20, 2, members),
+        gpu=network_gpus,
     shell:
         "lvdm encode --config {input.frozen:q} --shard {input.shard:q} --autoencoder {input.autoencoder:q}"
         " --latents {output.latents:q} --log {log:q}"
@@ -79,11 +81,13 @@ rule latent_statistics:
         statistics="<results>/{dataset}/latents/statistics.json",
     log:
         "<logs>/{dataset}/latent-statistics.log",
+    benchmark:
+        "<benchmarks>/{dataset}/latent-statistics.tsv"
     conda:
-        "../../envs/lvdm.yaml"
+        "../../envs/networks.yaml"
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(20),
     shell:
         "lvdm latent-statistics --config {input.frozen:q} --latents {input.latents:q}"
         " --statistics {output.statistics:q} --log {log:q}"

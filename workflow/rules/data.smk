@@ -18,8 +18,10 @@ if PIPELINE.demo is not None:
             sources.demo_videos(PIPELINE),
         log:
             f"<logs>/{sources.DEMO}/make-demo-videos.log",
+        benchmark:
+            f"<benchmarks>/{sources.DEMO}/make-demo-videos.tsv"
         conda:
-            "../../envs/lvdm.yaml"
+            "../../envs/data.yaml"
         resources:
             mem_mb=2000,
             runtime=30,
@@ -40,12 +42,14 @@ rule probe:
         manifest=update("<results>/{dataset}/manifest.csv"),
     log:
         "<logs>/{dataset}/probe.log",
+    benchmark:
+        "<benchmarks>/{dataset}/probe.tsv"
     priority: 1
     conda:
-        "../../envs/lvdm.yaml"
+        "../../envs/data.yaml"
     resources:
-        mem_mb=2000,
-        runtime=120,
+        mem_mb=growing(2000),
+        runtime=growing(20, 0.05, videos),
     params:
         # Globs, not paths: a thousand videos do not fit on a command line.
         source=lambda wildcards: DATASETS[wildcards.dataset].source,
@@ -63,11 +67,13 @@ rule extract:
         record="<results>/{dataset}/frames/{video}.json",
     log:
         "<logs>/{dataset}/extract/{video}.log",
+    benchmark:
+        "<benchmarks>/{dataset}/extract/{video}.tsv"
     conda:
-        "../../envs/lvdm.yaml"
+        "../../envs/data.yaml"
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=growing(2000, 0.25, megabytes),
+        runtime=growing(10, 0.06, megabytes),
     shell:
         "lvdm extract --config {input.frozen:q} --video {input.video:q}"
         " --frames {output.frames:q} --record {output.record:q} --log {log:q}"
@@ -83,10 +89,12 @@ rule shard:
         videos="<results>/{dataset}/shards/{split}-{index}.json",
     log:
         "<logs>/{dataset}/shard/{split}-{index}.log",
+    benchmark:
+        "<benchmarks>/{dataset}/shard/{split}-{index}.tsv"
     conda:
-        "../../envs/lvdm.yaml"
+        "../../envs/data.yaml"
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(10, 0.5, members),
     shell:
         "lvdm shard --config {input.frozen:q} --frames {input.frames:q} --shard {output.shard:q} --log {log:q}"

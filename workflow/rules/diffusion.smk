@@ -30,11 +30,12 @@ rule train_diffusion:
     benchmark:
         "<benchmarks>/{dataset}/train-diffusion.tsv"
     conda:
-        "../../envs/lvdm.yaml"
+        "../../envs/networks.yaml"
     threads: compute_threads
     resources:
-        mem_mb=8000,
-        runtime=2880,
+        mem_mb=growing(16000),
+        runtime=1440,
+        gpu=training_gpus("diffusion"),
     params:
         run_folder=lambda wildcards, output: Path(output.weights).with_name("run"),
         initial=lambda wildcards, input: ["--initial", input.initial[0]] if input.initial else [],

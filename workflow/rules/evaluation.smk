@@ -22,11 +22,13 @@ rule import_clips:
         clips="<results>/{dataset}/external/{external}.npy",
     log:
         "<logs>/{dataset}/import-clips/{external}.log",
+    benchmark:
+        "<benchmarks>/{dataset}/import-clips/{external}.tsv"
     conda:
-        "../../envs/lvdm.yaml"
+        "../../envs/data.yaml"
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         # Globs, not paths, as of stage probe.
         source=lambda wildcards: DATASETS[wildcards.dataset].external_source(wildcards.external),
@@ -53,11 +55,12 @@ rule features:
     benchmark:
         "<benchmarks>/{dataset}/features/{protocol}/{detector}/{model}.tsv"
     conda:
-        "../../envs/lvdm.yaml"
+        "../../envs/networks.yaml"
     threads: compute_threads
     resources:
-        mem_mb=8000,
-        runtime=240,
+        mem_mb=growing(12000),
+        runtime=growing(240),
+        gpu=network_gpus,
     params:
         noise=lambda wildcards: (
             DATASETS[wildcards.dataset].config.sample.videos if wildcards.model == "noise" else 0
@@ -87,11 +90,13 @@ rule score:
         curve="<results>/{dataset}/curves/{protocol}/{detector}/{model}.csv",
     log:
         "<logs>/{dataset}/score/{protocol}/{detector}/{model}.log",
+    benchmark:
+        "<benchmarks>/{dataset}/score/{protocol}/{detector}/{model}.tsv"
     conda:
-        "../../envs/lvdm.yaml"
+        "../../envs/report.yaml"
     resources:
-        mem_mb=8000,
-        runtime=120,
+        mem_mb=growing(8000),
+        runtime=growing(120),
     params:
         model=lambda wildcards: (
             "lvdm" if wildcards.model in DATASETS[wildcards.dataset].samplers else wildcards.model
@@ -123,11 +128,13 @@ rule memorise:
         pairs=directory("<results>/{dataset}/memorisation/{protocol}/{detector}/{model}/pairs"),
     log:
         "<logs>/{dataset}/memorise/{protocol}/{detector}/{model}.log",
+    benchmark:
+        "<benchmarks>/{dataset}/memorise/{protocol}/{detector}/{model}.tsv"
     conda:
-        "../../envs/lvdm.yaml"
+        "../../envs/report.yaml"
     resources:
-        mem_mb=8000,
-        runtime=60,
+        mem_mb=growing(8000),
+        runtime=growing(60),
     params:
         heldout=lambda wildcards, input: ["--heldout", input.heldout] if input.heldout else [],
     shell:
@@ -155,7 +162,7 @@ rule table:
         "<logs>/{dataset}/table.log",
     localrule: True
     conda:
-        "../../envs/lvdm.yaml"
+        "../../envs/report.yaml"
     params:
         published=lambda wildcards, input: ["--published", input.published] if input.published else [],
     shell:

@@ -15,7 +15,7 @@ rule fetch:
     # The nodes of a cluster often reach no network.
     localrule: True
     conda:
-        "../../envs/lvdm.yaml"
+        "../../envs/data.yaml"
     params:
         options=lambda wildcards: sources.fetch_options(NETWORKS[wildcards.network]),
     shell:

@@ -18,11 +18,12 @@ rule sample:
     benchmark:
         "<benchmarks>/{dataset}/sample/{sampler}/{chunk}.tsv"
     conda:
-        "../../envs/lvdm.yaml"
+        "../../envs/networks.yaml"
     threads: compute_threads
     resources:
-        mem_mb=8000,
-        runtime=240,
+        mem_mb=growing(12000),
+        runtime=growing(30, 1, chunk_videos),
+        gpu=network_gpus,
     params:
         # First video and number of videos. Video n depends on (seed, n) alone, not on these.
         first=lambda wildcards: DATASETS[wildcards.dataset].chunks[wildcards.chunk][0],
@@ -48,11 +49,13 @@ rule preview:
         ),
     log:
         "<logs>/{dataset}/preview/{model}.log",
+    benchmark:
+        "<benchmarks>/{dataset}/preview/{model}.tsv"
     conda:
-        "../../envs/lvdm.yaml"
+        "../../envs/data.yaml"
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     shell:
         "lvdm preview --config {input.frozen:q} --clips {input.clips:q} --shards {input.shards:q}"
         " --folder {output.folder:q} --log {log:q}"

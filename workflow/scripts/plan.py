@@ -185,10 +185,10 @@ def freeze(stage: str, code: str, config: Config | None) -> str:
     return json.dumps({"stage": stage, "code": code, "config": settings}, sort_keys=True, ensure_ascii=False)
 
 
-def frozen_report(report: ReportConfig, files: Iterable[DatasetFiles]) -> str:
-    """The same of the report, which is about all data sets."""
-    config = ReportStageConfig(datasets=tuple(files), report=report)
-    return freeze("report", code_stamp("lvdm.stages.report"), config)
+def frozen_report(stage: str, report: ReportConfig, files: Iterable[DatasetFiles]) -> str:
+    """The same of the stages that are about all data sets: cost and report."""
+    config = ReportStageConfig(datasets=tuple(files), report=report) if stage == "report" else None
+    return freeze(stage, code_stamp(f"lvdm.stages.{stage}"), config)
 
 
 def report_files(results: Path, dataset: Dataset) -> DatasetFiles:
@@ -211,6 +211,7 @@ def report_files(results: Path, dataset: Dataset) -> DatasetFiles:
         generated_previews=tuple(folder / "previews" / name for name in dataset.generators),
         models=tuple(_model_files(folder, dataset)),
         configs=tuple(folder / "config" / f"{stage}.json" for stage in stages(dataset)),
+        cost=results / "report" / "cost.csv",
     )
 
 
