@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lvdm.config import ConfigError
 from lvdm.stages import sources
-from scripts import plan
+from scripts import plan, resources
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
@@ -118,3 +118,42 @@ def initial_weights(section):
 def compute_threads(wildcards):
     """CPU threads of a job that runs a network, as configured for the data set."""
     return DATASETS[wildcards.dataset].config.compute.threads
+
+
+def growing(start, each=0.0, of=None):
+    """A resource function: ``start``, and ``each`` for everything that ``of`` counts; more at each attempt."""
+
+    def amount(wildcards, attempt):
+        return resources.grown(start + (each * of(wildcards) if of else 0), attempt)
+
+    return amount
+
+
+def videos(wildcards):
+    """Videos of a data set."""
+    return len(DATASETS[wildcards.dataset].videos)
+
+
+def members(wildcards):
+    """Videos of a shard."""
+    return len(DATASETS[wildcards.dataset].members[wildcards.split, int(wildcards.index)])
+
+
+def megabytes(wildcards):
+    """Size of a video file; 0 before there is one."""
+    return resources.megabytes(DATASETS[wildcards.dataset].videos[wildcards.video])
+
+
+def chunk_videos(wildcards):
+    """Generated videos of a chunk."""
+    return DATASETS[wildcards.dataset].chunks[wildcards.chunk][1]
+
+
+def network_gpus(wildcards):
+    """GPUs of a job that runs a network."""
+    return resources.gpus(DATASETS[wildcards.dataset].config)
+
+
+def training_gpus(section):
+    """A resource function: GPUs of a training, on all its nodes."""
+    return lambda wildcards: resources.training_gpus(DATASETS[wildcards.dataset].config, section)

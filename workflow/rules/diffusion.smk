@@ -33,7 +33,7 @@ rule train_diffusion:
         "../../envs/networks.yaml"
     threads: compute_threads
     resources:
-        mem_mb=growing(16000),
+        mem_mb=growing(8000),
         runtime=1440,
         gpu=training_gpus("diffusion"),
     params:

@@ -58,7 +58,7 @@ rule features:
         "../../envs/networks.yaml"
     threads: compute_threads
     resources:
-        mem_mb=growing(12000),
+        mem_mb=growing(8000),
         runtime=growing(240),
         gpu=network_gpus,
     params:

@@ -21,7 +21,7 @@ rule sample:
         "../../envs/networks.yaml"
     threads: compute_threads
     resources:
-        mem_mb=growing(12000),
+        mem_mb=growing(8000),
         runtime=growing(30, 1, chunk_videos),
         gpu=network_gpus,
     params:
