@@ -17,6 +17,7 @@ from lvdm.files import read_json
 from lvdm.reporting import blocks, scores, tables
 from lvdm.reporting.blocks import Part
 from lvdm.reporting.config import DatasetFiles, ReportConfig
+from lvdm.reporting.cost import Costs, read_costs
 from lvdm.reporting.media import Figure, Media
 from lvdm.reporting.score_figures import SamplerSteps
 from lvdm.reporting.scores import Memorisation, Protocol
@@ -80,6 +81,7 @@ class Section:
     pictures: tuple[Figure, ...]
     trainings: tuple[tuple[str, tuple[Figure, ...]], ...]
     videos: Videos
+    costs: Costs | None
     stages: tuple[Stage, ...]
 
 
@@ -107,6 +109,7 @@ def read_section(files: DatasetFiles, config: ReportConfig, media: Media) -> Sec
             ("Diffusion", _training(files.diffusion_curve, files.diffusion_quality, "diffusion", media)),
         ),
         videos=videos,
+        costs=read_costs(files.cost, files.name) if files.cost is not None else None,
         stages=tuple(map(_stage, frozen)),
     )
 

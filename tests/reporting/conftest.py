@@ -66,7 +66,23 @@ def _dataset(folder: Path, name: str, seed: int) -> DatasetFiles:
         generated_previews=tuple(folder / "previews" / name for name in GENERATORS),
         models=tuple(_models(folder, generator)),
         configs=tuple(_config(folder, stage) for stage in STAGES),
+        cost=_cost(folder),
     )
+
+
+def _cost(folder: Path) -> Path:
+    """Of the first data set as SLURM's accounting tells it, of the second by benchmark files."""
+    (folder / "cost.csv").write_text(
+        """dataset,stage,jobs,hours,queue_hours,cpu_hours,gpu_hours,memory_mb,source
+colonoscopic,train-diffusion,3,131.250000,7.500000,1050.000000,262.500000,41250.500000,sacct
+colonoscopic,extract,12,0.750000,0.002500,6.000000,0.000000,812.250000,sacct
+colonoscopic,score,2,0.005000,,0.004000,,95.400000,benchmark
+kvasir_capsule,train-diffusion,1,2.125000,,16.500000,,1820.000000,benchmark
+kvasir_capsule,extract,120,0.030000,,,,,benchmark
+""",
+        encoding="utf-8",
+    )
+    return folder / "cost.csv"
 
 
 def _previews(folder: Path, count: int) -> None:

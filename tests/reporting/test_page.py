@@ -91,7 +91,8 @@ def test_the_page_says_what_it_must(page, report_config):
         "nearer than every held-out clip",
         "patient-01 from frame 16",
     )
-    for part in (*results, *scores, *data, *making, *nearest):
+    costs = ("<td>41.3 GB</td>", "SLURM&#39;s accounting")
+    for part in (*results, *scores, *data, *making, *nearest, *costs):
         assert part in html, part
     assert html.count("<video ") == VIDEOS
     assert html.count("autoplay muted loop playsinline") == html.count("<video ")
