@@ -1,10 +1,11 @@
 """Whether a cluster has what a profile asks for."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from lvdm.cluster import slurm
-from lvdm.cluster.profile import DEFAULT, Profile, Request
+from lvdm.cluster.profile import Profile
+from lvdm.cluster.requests import Request
 from lvdm.cluster.slurm import Nodes, Partition, SlurmError
 from lvdm.findings import Finding, fail, ok, warning
 
@@ -12,8 +13,8 @@ from lvdm.findings import Finding, fail, ok, warning
 POLLING_SECONDS = 180
 
 
-def check_cluster(profile: Profile, gpus: Mapping[str, int]) -> Iterator[Finding]:
-    """Ask SLURM for all that ``profile`` names; ``gpus`` are those of a node that rules ask for by configuration."""
+def check_cluster(profile: Profile, requests: Sequence[Request]) -> Iterator[Finding]:
+    """Ask SLURM for all that the jobs of a plan ask for, and for what ``profile`` relies on."""
     missing = slurm.missing_commands()
     if missing:
         yield fail("SLURM", f"{', '.join(missing)} not found; run this on a login node, or load its module")
@@ -25,39 +26,28 @@ def check_cluster(profile: Profile, gpus: Mapping[str, int]) -> Iterator[Finding
         yield fail("SLURM", f"{error}; ask the administrators whether the controller is up")
         return
     yield ok("SLURM", f"{settings.get('SLURM_VERSION', 'answers')}, partitions {', '.join(partitions)}")
-    requests = profile.requests(gpus)
-    yield from _check_accounts(profile, requests)
+    yield from check_accounts(profile, requests)
     for request in requests:
-        yield from check_request(profile, request, partitions)
+        yield check_request(profile, request, partitions)
     yield from check_settings(profile, settings)
 
 
-def check_request(profile: Profile, request: Request, partitions: Mapping[str, Partition]) -> Iterator[Finding]:
-    """Whether a partition takes such a job, and a node of it can run it."""
-    subject = request.rule if request.rule == DEFAULT else f"rule {request.rule}"
-    where = f"in {profile.path}"
+def check_request(profile: Profile, request: Request, partitions: Mapping[str, Partition]) -> Finding:
+    """Whether a partition takes such a job, and its nodes can run it."""
+    subject = f"rule {request.rule}"
     partition = partitions.get(request.partition) if request.partition else _default(partitions)
-    if partition is None and request.partition:
-        yield fail(
-            subject, f"there is no partition {request.partition}, but {', '.join(partitions)}; change it {where}"
-        )
-        return
     if partition is None:
-        yield fail(subject, f"the cluster has no default partition; set slurm_partition {where}")
-        return
-    if not partition.up:
-        yield fail(subject, f"partition {partition.name} is not up; choose another {where}, or wait")
-        return
-    problems = [*_too_long(request, partition), *_no_node(request, partition)]
-    for problem in problems:
-        yield fail(subject, f"{problem} {where}")
-    if problems:
-        return
-    usable = sum(nodes.count for nodes in partition.nodes if nodes.usable)
-    if usable:
-        yield ok(subject, f"partition {partition.name}, {_words(request)}; {usable} nodes")
-    else:
-        yield warning(subject, f"no node of partition {partition.name} is up now, so its jobs will wait")
+        problem = f"there is no partition {request.partition or 'by default'}, but {', '.join(partitions)}"
+        return fail(subject, f"{problem}; change slurm_partition in {profile.path}")
+    problem = _problem(request, partition)
+    if problem:
+        return fail(subject, f"{problem} in {profile.path}")
+    usable = sum(nodes.count for nodes in partition.nodes if nodes.usable and _has_gpus(nodes, request))
+    if usable < request.nodes:
+        return warning(subject, f"too few nodes of partition {partition.name} are up now, so its jobs will wait")
+    return ok(
+        subject, f"{request.jobs} jobs in partition {partition.name} ({usable} nodes fit), {_words(request)} each"
+    )
 
 
 def check_settings(profile: Profile, settings: Mapping[str, str]) -> Iterator[Finding]:
@@ -85,55 +75,53 @@ def check_settings(profile: Profile, settings: Mapping[str, str]) -> Iterator[Fi
         yield warning("retries", f"set retries in {profile.path}, or a job that is preempted ends the run")
 
 
-def _check_accounts(profile: Profile, requests: list[Request]) -> Iterator[Finding]:
+def check_accounts(profile: Profile, requests: Sequence[Request]) -> Iterator[Finding]:
+    """Whether this user may charge the accounts that are named."""
     named = sorted({request.account for request in requests if request.account})
     try:
         known = slurm.accounts()
     except SlurmError as error:
-        yield warning("account", f"cannot be checked, and the table of costs will lack queue times ({error})")
+        yield warning("account", f"cannot be checked, and the table of costs will know no queue times ({error})")
         return
     lower = {account.lower() for account in known}
     for account in named:
         if known and account.lower() not in lower:
-            yield fail(
-                "account",
-                f"{account} is not yours, but {', '.join(sorted(known))}; change slurm_account in {profile.path}",
-            )
+            message = f"{account} is not yours, but {', '.join(sorted(known))}; change slurm_account in {profile.path}"
+            yield fail("account", message)
         else:
             yield ok("account", account)
     if not named:
         yield ok("account", "none is named, so SLURM charges your default one")
 
 
-def _too_long(request: Request, partition: Partition) -> Iterator[str]:
-    limit = partition.limit_minutes
-    if request.minutes is not None and limit is not None and request.minutes > limit:
-        yield f"runtime {request.minutes:g} minutes, but partition {partition.name} allows {limit}; lower it"
-
-
-def _no_node(request: Request, partition: Partition) -> Iterator[str]:
-    """Why no node of the partition has what is asked for: what it lacks most often comes first."""
+def _problem(request: Request, partition: Partition) -> str:
+    """Why no job of this kind ever runs in the partition, and what to change; nothing where it may."""
+    name, limit = partition.name, partition.limit_minutes
     fitting = [nodes for nodes in partition.nodes if _has_gpus(nodes, request)]
+    if not partition.up:
+        return f"partition {name} is not up; wait, or change slurm_partition"
+    if limit is not None and request.minutes > limit:
+        return f"its jobs ask for {request.minutes} minutes, but partition {name} allows {limit}; lower runtime"
     if not fitting:
-        there = sorted(
-            {f"{kind or 'gpu'} x {count}" for nodes in partition.nodes for kind, count in nodes.gpus.items()}
-        )
-        asked = ", ".join(f"{count} {kind or 'GPU'}" for kind, count in request.gpus)
-        yield (
-            f"{asked} a node, but the nodes of partition {partition.name} have {', '.join(there) or 'no GPU'}; "
+        there = sorted({_gpus(nodes) for nodes in partition.nodes})
+        return (
+            f"its jobs ask for {_words(request)}, but the nodes of partition {name} have {' or '.join(there)}; "
             "change slurm_partition, gpu or gpu_model"
         )
-        return
-    memory = max(nodes.memory_mb for nodes in fitting)
-    cpus = max(nodes.cpus for nodes in fitting)
-    if request.memory_mb is not None and request.memory_mb > memory:
-        yield f"mem_mb {request.memory_mb:g}, but the largest node of partition {partition.name} has {memory}; lower it"
-    if request.cpus is not None and request.cpus > cpus:
-        yield f"{request.cpus} CPUs, but the largest node of partition {partition.name} has {cpus}; lower them"
+    if request.nodes > sum(nodes.count for nodes in fitting):
+        return f"its jobs ask for {request.nodes} nodes, but partition {name} has fewer; lower nodes"
+    for what, asked, most in (
+        ("mem_mb", request.memory_mb, max(nodes.memory_mb for nodes in fitting)),
+        ("threads", request.cpus, max(nodes.cpus for nodes in fitting)),
+    ):
+        if asked > most:
+            return f"its jobs ask for {what} {asked}, but the largest node of partition {name} has {most}; lower it"
+    return ""
 
 
 def _has_gpus(nodes: Nodes, request: Request) -> bool:
-    return all(count <= (nodes.gpus.get(kind, 0) if kind else sum(nodes.gpus.values())) for kind, count in request.gpus)
+    there = nodes.gpus.get(request.gpu_model, 0) if request.gpu_model else sum(nodes.gpus.values())
+    return request.gpus <= there
 
 
 def _default(partitions: Mapping[str, Partition]) -> Partition | None:
@@ -141,11 +129,12 @@ def _default(partitions: Mapping[str, Partition]) -> Partition | None:
 
 
 def _words(request: Request) -> str:
-    words = [_gpus(request.gpus)] if request.gpus else []
-    words += [f"{request.minutes:g} minutes"] if request.minutes is not None else []
-    words += [f"{request.memory_mb:g} MB"] if request.memory_mb is not None else []
-    return ", ".join(words) or "nothing else asked"
+    words = [f"{request.gpus} x {request.gpu_model or 'GPU'} a node"] if request.gpus else []
+    words += [f"{request.nodes} nodes"] if request.nodes > 1 else []
+    words += [f"{request.minutes} minutes"] if request.minutes else []
+    words += [f"{request.memory_mb} MB"] if request.memory_mb else []
+    return ", ".join([*words, f"{request.cpus} CPUs"])
 
 
-def _gpus(counts: Iterable[tuple[str, int]]) -> str:
-    return ", ".join(f"{count} x {kind or 'GPU'}" for kind, count in counts)
+def _gpus(nodes: Nodes) -> str:
+    return ", ".join(f"{count} x {kind or 'GPU'}" for kind, count in nodes.gpus.items()) or "none"
