@@ -12,6 +12,9 @@ from torch.nn import functional as F
 
 NORM_GROUPS = 32
 
+# Up to this many frames the compiler's own code for attention along time is faster than a kernel made for long rows.
+_FEW_FRAMES = 8
+
 
 def zero_initialised(module: nn.Module) -> nn.Module:
     """``module`` with all parameters 0: a residual branch that ends in it starts as the identity."""
@@ -39,11 +42,12 @@ class SpatialAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``(B, C, T, H, W)`` to the same shape."""
         frames = self.norm(rearrange(x, "b c t h w -> (b t) c (h w)"))
-        qkv = self.qkv(rearrange(frames, "n c s -> n s c"))
-        query, key, value = rearrange(qkv, "n s (three k d) -> three n k s d", three=3, k=self.heads)
+        # One flat matrix product for all frames: with frames as a batch of matrices, it is many small ones.
+        qkv = self.qkv(rearrange(frames, "n c s -> (n s) c"))
+        query, key, value = rearrange(qkv, "(n s) (three k d) -> three n k s d", n=len(frames), three=3, k=self.heads)
         attended = F.scaled_dot_product_attention(query, key, value)
-        out = self.out(rearrange(attended, "n k s d -> n s (k d)"))
-        return x + rearrange(out, "(b t) (h w) c -> b c t h w", t=x.shape[2], h=x.shape[3])
+        out = self.out(rearrange(attended, "n k s d -> (n s) (k d)"))
+        return x + rearrange(out, "(b t h w) c -> b c t h w", t=x.shape[2], h=x.shape[3], w=x.shape[4])
 
 
 class RelativePosition(nn.Module):
@@ -62,6 +66,13 @@ class RelativePosition(nn.Module):
         return self.table[distance + self.reach]
 
 
+def relative_logits(query: Tensor, relative_key: Tensor) -> Tensor:
+    """``q_i . r[i, j]`` of ``query (N, heads, T, d)`` and ``relative_key (T, T, d)``: ``(N, heads, T, T)``."""
+    if _few_frames_compiled(query):
+        return (query[:, :, :, None].float() * relative_key.float()).sum(dim=-1)
+    return torch.einsum("n k i d, i j d -> n k i j", query, relative_key.to(query.dtype))
+
+
 def relative_attention(query: Tensor, key: Tensor, value: Tensor, logits: Tensor, relative_value: Tensor) -> Tensor:
     """Attention with an additional logit and an additional value for each pair of a query and a key::
 
@@ -70,18 +81,36 @@ def relative_attention(query: Tensor, key: Tensor, value: Tensor, logits: Tensor
     ``query``, ``key`` and ``value`` are ``(N, heads, T, d)`` as is the result, ``logits (N, heads, T, T)``,
     ``relative_value (T, T, d)``. Both additions are folded into one call of ``scaled_dot_product_attention`` by
     widening the heads by ``T``: a unit vector beside each key picks one of its query's logits, and a unit vector
-    beside each value brings the attention weights out, which ``relative_value`` is then contracted with.
+    beside each value brings the attention weights out, which ``relative_value`` is then contracted with. Under
+    ``torch.compile`` a few frames are written out instead: element by element it fuses into two passes over the
+    data, where an attention kernel pads four frames to a tile of 64.
     """
     count, heads, length, width = query.shape
+    scale = width**-0.5
+    if _few_frames_compiled(query):
+        return _written_out(query, key, value, logits, relative_value, scale)
     unit = torch.eye(length, dtype=query.dtype, device=query.device).expand(count, heads, length, length)
     attended = F.scaled_dot_product_attention(
         torch.cat([query, logits], dim=-1),
         torch.cat([key, unit], dim=-1),
         torch.cat([value, unit], dim=-1),
-        scale=width**-0.5,
+        scale=scale,
     )
     out, weights = attended.split([width, length], dim=-1)
     return out + torch.einsum("n k i j, i j d -> n k i d", weights, relative_value.to(weights.dtype))
+
+
+def _few_frames_compiled(query: Tensor) -> bool:
+    return torch.compiler.is_compiling() and query.shape[2] <= _FEW_FRAMES
+
+
+def _written_out(
+    query: Tensor, key: Tensor, value: Tensor, logits: Tensor, relative_value: Tensor, scale: float
+) -> Tensor:
+    """:func:`relative_attention` as its formula has it, in memory that grows by a factor ``T`` unless it is fused."""
+    products = (query[:, :, :, None].float() * key[:, :, None].float()).sum(dim=-1)
+    weights = ((products + logits) * scale).softmax(dim=-1)
+    return (weights[..., None] * (value[:, :, None] + relative_value).float()).sum(dim=-2).to(value.dtype)
 
 
 class TemporalAttention(nn.Module):
@@ -108,17 +137,16 @@ class TemporalAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``(B, C, T, H, W)`` to the same shape."""
         tracks = self.norm(rearrange(x, "b c t h w -> (b h w) c t"))
-        qkv = self.qkv(rearrange(tracks, "n c t -> n t c"))
-        query, key, value = rearrange(qkv, "n t (three k d) -> three n k t d", three=3, k=self.heads)
-        out = self.out(rearrange(self._attend(query, key, value), "n k t d -> n t (k d)"))
-        return x + rearrange(out, "(b h w) t c -> b c t h w", h=x.shape[3], w=x.shape[4])
+        qkv = self.qkv(rearrange(tracks, "n c t -> (n t) c"))
+        query, key, value = rearrange(qkv, "(n t) (three k d) -> three n k t d", n=len(tracks), three=3, k=self.heads)
+        out = self.out(rearrange(self._attend(query, key, value), "n k t d -> (n t) (k d)"))
+        return x + rearrange(out, "(b h w t) c -> b c t h w", h=x.shape[3], w=x.shape[4], t=x.shape[2])
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Each ``(N, heads, T, d)``."""
         length, width = query.shape[2:]
-        relative_key = self.relative_key(length).to(query.dtype)
         # The common factor 1/sqrt(d) turns d^(1/4) into the d^(-1/4) of the formula.
-        logits = torch.einsum("n k j d, j i d -> n k i j", query, relative_key) * width**0.25
+        logits = relative_logits(query, self.relative_key(length)).transpose(-1, -2) * width**0.25
         return relative_attention(query, key, value, logits, self.relative_value(length))
 
 

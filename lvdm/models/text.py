@@ -5,7 +5,6 @@ text, with attention along the frames after each of the two. It takes the place 
 :class:`~lvdm.models.attention.SpaceTimeAttention` where the network reads a text.
 """
 
-import torch
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -15,6 +14,7 @@ from lvdm.models.attention import (
     RelativePosition,
     check_heads,
     relative_attention,
+    relative_logits,
     zero_initialised,
 )
 from lvdm.models.config import UNetConfig
@@ -123,8 +123,7 @@ class RelativeAttention(Attention):
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         length = query.shape[2]
-        relative_key = self.relative_key(length).to(query.dtype)
-        logits = torch.einsum("n k i d, i j d -> n k i j", query, relative_key)
+        logits = relative_logits(query, self.relative_key(length))
         return relative_attention(query, key, value, logits, self.relative_value(length))
 
 
