@@ -9,7 +9,7 @@ import ast
 import hashlib
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -17,7 +17,7 @@ from pathlib import Path
 PACKAGE = "lvdm"
 
 # Their values are frozen in the stage's configuration (config), or they cannot change a result.
-_NOT_PART_OF_A_STAMP = {"config", "progress", "provenance"}
+_NOT_PART_OF_A_STAMP = frozenset({"config", "progress", "provenance"})
 
 # Files beside the modules that decide what a page looks like.
 _DATA_SUFFIXES = {".html", ".css", ".js", ".j2"}
@@ -40,6 +40,17 @@ def code_stamp(module: str, root: Path | None = None) -> str:
     return digest.hexdigest()[:16]
 
 
+def imports(module: str) -> set[str]:
+    """The packages of others, and of Python itself, that ``module`` imports: directly, or through this package."""
+    root = Path(__file__).parent.parent
+    names = {
+        name
+        for own in _closure(module, root, leave_out=set())
+        for name in _read(_module_file(own, root).read_bytes())[0]
+    }
+    return {name.partition(".")[0] for name in names} - {PACKAGE}
+
+
 def versions() -> dict[str, str]:
     """The versions of Python, of this package and of the packages that results depend on."""
     packages = ("torch", "pytorch-lightning", "numpy", "scipy", "pandas", "decord", "imageio-ffmpeg", "snakemake")
@@ -56,13 +67,13 @@ def _own_version() -> str:
     return getattr(sys.modules.get(PACKAGE), "__version__", "unknown")
 
 
-def _closure(module: str, root: Path) -> set[str]:
+def _closure(module: str, root: Path, leave_out: Set[str] = _NOT_PART_OF_A_STAMP) -> set[str]:
     """``module`` and all modules of the package that it imports, in functions too."""
     found: set[str] = set()
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        if name in found or name.rpartition(".")[2] in _NOT_PART_OF_A_STAMP:
+        if name in found or name.rpartition(".")[2] in leave_out:
             continue
         found.add(name)
         waiting += _imports(_module_file(name, root), root)

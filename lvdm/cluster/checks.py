@@ -45,9 +45,7 @@ def check_request(profile: Profile, request: Request, partitions: Mapping[str, P
     usable = sum(nodes.count for nodes in partition.nodes if nodes.usable and _has_gpus(nodes, request))
     if usable < request.nodes:
         return warning(subject, f"too few nodes of partition {partition.name} are up now, so its jobs will wait")
-    return ok(
-        subject, f"{request.jobs} jobs in partition {partition.name} ({usable} nodes fit), {_words(request)} each"
-    )
+    return ok(subject, f"jobs: {request.jobs}, each {_words(request)}; {usable} nodes of {partition.name} fit")
 
 
 def check_settings(profile: Profile, settings: Mapping[str, str]) -> Iterator[Finding]:
@@ -133,7 +131,7 @@ def _words(request: Request) -> str:
     words += [f"{request.nodes} nodes"] if request.nodes > 1 else []
     words += [f"{request.minutes} minutes"] if request.minutes else []
     words += [f"{request.memory_mb} MB"] if request.memory_mb else []
-    return ", ".join([*words, f"{request.cpus} CPUs"])
+    return ", ".join([*words, f"{request.cpus} CPU threads"])
 
 
 def _gpus(nodes: Nodes) -> str:
