@@ -10,6 +10,7 @@ import hashlib
 import platform
 import sys
 from collections.abc import Iterator, Set
+from contextlib import suppress
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -43,23 +44,22 @@ def code_stamp(module: str, root: Path | None = None) -> str:
 def imports(module: str) -> set[str]:
     """The packages of others, and of Python itself, that ``module`` imports: directly, or through this package."""
     root = Path(__file__).parent.parent
-    names = {
-        name
-        for own in _closure(module, root, leave_out=set())
-        for name in _read(_module_file(own, root).read_bytes())[0]
-    }
-    return {name.partition(".")[0] for name in names} - {PACKAGE}
+    found: set[str] = set()
+    for own in _closure(module, root, leave_out=frozenset()):
+        found |= {name.partition(".")[0] for name in _read(_module_file(own, root).read_bytes())[0]}
+    return found - {PACKAGE}
 
 
 def versions() -> dict[str, str]:
-    """The versions of Python, of this package and of the packages that results depend on."""
+    """The versions of Python, of this package and of the packages that results depend on, as far as they are here.
+
+    Each group of rules may have an environment of its own, see envs/.
+    """
     packages = ("torch", "pytorch-lightning", "numpy", "scipy", "pandas", "decord", "imageio-ffmpeg", "snakemake")
     found = {"python": platform.python_version(), "platform": platform.platform(), PACKAGE: _own_version()}
     for package in packages:
-        try:
+        with suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = "not installed"
     return found
 
 
