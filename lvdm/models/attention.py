@@ -68,8 +68,6 @@ class RelativePosition(nn.Module):
 
 def relative_logits(query: Tensor, relative_key: Tensor) -> Tensor:
     """``q_i . r[i, j]`` of ``query (N, heads, T, d)`` and ``relative_key (T, T, d)``: ``(N, heads, T, T)``."""
-    if _few_frames_compiled(query):
-        return (query[:, :, :, None].float() * relative_key.float()).sum(dim=-1)
     return torch.einsum("n k i d, i j d -> n k i j", query, relative_key.to(query.dtype))
 
 
@@ -87,7 +85,7 @@ def relative_attention(query: Tensor, key: Tensor, value: Tensor, logits: Tensor
     """
     count, heads, length, width = query.shape
     scale = width**-0.5
-    if _few_frames_compiled(query):
+    if torch.compiler.is_compiling() and length <= _FEW_FRAMES:
         return _written_out(query, key, value, logits, relative_value, scale)
     unit = torch.eye(length, dtype=query.dtype, device=query.device).expand(count, heads, length, length)
     attended = F.scaled_dot_product_attention(
@@ -97,11 +95,7 @@ def relative_attention(query: Tensor, key: Tensor, value: Tensor, logits: Tensor
         scale=scale,
     )
     out, weights = attended.split([width, length], dim=-1)
-    return out + torch.einsum("n k i j, i j d -> n k i d", weights, relative_value.to(weights.dtype))
-
-
-def _few_frames_compiled(query: Tensor) -> bool:
-    return torch.compiler.is_compiling() and query.shape[2] <= _FEW_FRAMES
+    return out + _relative_values(weights, relative_value)
 
 
 def _written_out(
@@ -109,8 +103,14 @@ def _written_out(
 ) -> Tensor:
     """:func:`relative_attention` as its formula has it, in memory that grows by a factor ``T`` unless it is fused."""
     products = (query[:, :, :, None].float() * key[:, :, None].float()).sum(dim=-1)
-    weights = ((products + logits) * scale).softmax(dim=-1)
-    return (weights[..., None] * (value[:, :, None] + relative_value).float()).sum(dim=-2).to(value.dtype)
+    weights = ((products + logits) * scale).softmax(dim=-1).to(value.dtype)
+    out = (weights[..., None].float() * value[:, :, None].float()).sum(dim=-2).to(value.dtype)
+    return out + _relative_values(weights, relative_value)
+
+
+def _relative_values(weights: Tensor, relative_value: Tensor) -> Tensor:
+    """``sum_j weights[i, j] u[i, j]``: a matrix product, so that the gradient of the few ``u`` is one as well."""
+    return torch.einsum("n k i j, i j d -> n k i d", weights, relative_value.to(weights.dtype))
 
 
 class TemporalAttention(nn.Module):

@@ -48,7 +48,7 @@ class Convolution(nn.Conv3d):
         if self.kernel_size[0] > 1:
             return super().forward(x)
         frames = rearrange(x, "b c t h w -> (b t) c h w")
-        frames = F.conv2d(frames, self.weight[:, :, 0], self.bias, self.stride[1:], self.padding[1:])
+        frames = F.conv2d(frames, self.weight.squeeze(2), self.bias, self.stride[1:], self.padding[1:])
         return rearrange(frames, "(b t) c h w -> b c t h w", t=x.shape[2])
 
 

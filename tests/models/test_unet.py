@@ -117,6 +117,17 @@ def test_temporal_attention_is_the_formula_of_its_docstring(randomised):
 
 
 @torch.no_grad()
+def test_what_the_compiler_is_given_of_few_frames_is_the_same_function(randomised):
+    layer = randomised(TemporalAttention(channels=32, heads=2, reach=4))
+    # Traces as the compiler does, without making machine code.
+    traced = torch.compile(layer, backend="eager", fullgraph=True)
+    x = torch.randn(2, 32, 4, 2, 3, requires_grad=True)
+    wanted = torch.autograd.grad(layer(x).square().sum(), [x, *layer.parameters()])
+    found = torch.autograd.grad(traced(x).square().sum(), [x, *layer.parameters()])
+    torch.testing.assert_close(traced(x), layer(x))
+    torch.testing.assert_close(found, wanted)
+
+
 def test_attention_is_within_frames_and_within_tracks(randomised):
     """A change at one position reaches its frame (space) and, from there, all frames (time)."""
     layer = randomised(SpaceTimeAttention(32, 2, 3))
