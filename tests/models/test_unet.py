@@ -116,7 +116,6 @@ def test_temporal_attention_is_the_formula_of_its_docstring(randomised):
     torch.testing.assert_close(layer(x)[0, :, :, 0, 0].T, expected)
 
 
-@torch.no_grad()
 def test_what_the_compiler_is_given_of_few_frames_is_the_same_function(randomised):
     layer = randomised(TemporalAttention(channels=32, heads=2, reach=4))
     # Traces as the compiler does, without making machine code.
@@ -128,6 +127,7 @@ def test_what_the_compiler_is_given_of_few_frames_is_the_same_function(randomise
     torch.testing.assert_close(found, wanted)
 
 
+@torch.no_grad()
 def test_attention_is_within_frames_and_within_tracks(randomised):
     """A change at one position reaches its frame (space) and, from there, all frames (time)."""
     layer = randomised(SpaceTimeAttention(32, 2, 3))
