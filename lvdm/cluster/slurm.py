@@ -1,6 +1,6 @@
 """What SLURM says of itself and of its jobs: the only module that runs its commands.
 
-All commands here ask; none submits, changes or cancels anything.
+All but :func:`cancel` ask; none submits or changes anything.
 """
 
 import getpass
@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 COMMANDS = ("sbatch", "squeue", "scancel", "sinfo", "scontrol", "srun")
 TIMEOUT_SECONDS = 60.0
@@ -111,6 +112,20 @@ def attempts(jobs: Iterable[str]) -> list[Attempt]:
         output = _ask("sacct", "-nP", "--duplicates", "-j", chosen, "-o", ",".join(_JOB_FIELDS))
         found += _read_attempts(line.split("|") for line in output.splitlines())
     return found
+
+
+def jobs_from(folder: Path) -> list[str]:
+    """This user's jobs that Snakemake submitted from ``folder`` and that are not done. Raises :class:`SlurmError`."""
+    # The comment is that of Snakemake's executor; jobs that the user submitted from there by hand have another.
+    lines = _ask("squeue", "-h", "-u", getpass.getuser(), "-o", "%i|%Z|%k").splitlines()
+    found = (line.split("|", 2) for line in lines)
+    return [job for job, where, comment in found if Path(where) == folder and comment.startswith("rule_")]
+
+
+def cancel(jobs: Sequence[str]) -> None:
+    """Cancel jobs; those that are done meanwhile are no error. Raises :class:`SlurmError`."""
+    for start in range(0, len(jobs), _JOBS_AT_ONCE):
+        _ask("scancel", *jobs[start : start + _JOBS_AT_ONCE])
 
 
 def read_gres(text: str) -> dict[str, int]:

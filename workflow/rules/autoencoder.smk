@@ -31,21 +31,22 @@ rule train_autoencoder:
         "<benchmarks>/{dataset}/train-autoencoder.tsv"
     conda:
         "../../envs/networks.yaml"
-    threads: compute_threads
+    threads: training_threads("autoencoder")
     resources:
-        mem_mb=growing(8000),
+        **training("autoencoder"),
+        mem_mb=growing(0, 8000, processes("autoencoder")),
         runtime=1440,
-        gpu=training_gpus("autoencoder"),
     params:
         # Not an output: Snakemake deletes those of a failed job, and a retry goes on from its checkpoints.
         run_folder=lambda wildcards, output: Path(output.weights).with_name("run"),
         initial=lambda wildcards, input: ["--initial", input.initial[0]] if input.initial else [],
         perceptual=lambda wildcards, input: ["--perceptual", input.perceptual] if input.perceptual else [],
     shell:
-        "lvdm train-autoencoder --config {input.frozen:q} --train {input.train:q} --heldout {input.heldout:q}"
-        " {params.initial:q} {params.perceptual:q}"
+        "{resources.launcher} lvdm train-autoencoder --config {input.frozen:q}"
+        " --train {input.train:q} --heldout {input.heldout:q} {params.initial:q} {params.perceptual:q}"
         " --run-folder {params.run_folder:q} --weights {output.weights:q} --curve {output.curve:q}"
         " --quality {output.quality:q} --picture {output.picture:q} --log {log:q}"
+        " --gpus {resources.processes} --nodes {resources.nodes}"
 
 
 rule encode:

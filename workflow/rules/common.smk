@@ -5,6 +5,7 @@ writes   nothing
 """
 
 import re
+import shlex
 from pathlib import Path
 
 from lvdm.config import ConfigError
@@ -154,6 +155,30 @@ def network_gpus(wildcards):
     return resources.gpus(DATASETS[wildcards.dataset].config)
 
 
-def training_gpus(section):
-    """A resource function: GPUs of a training, on all its nodes."""
-    return lambda wildcards: resources.training_gpus(DATASETS[wildcards.dataset].config, section)
+def processes(section):
+    """A function: processes of a training on each of its nodes."""
+    return lambda wildcards: getattr(DATASETS[wildcards.dataset].config, section).gpus
+
+
+def training_threads(section):
+    """A function: CPUs of a training on each of its nodes."""
+    return lambda wildcards: resources.training_threads(DATASETS[wildcards.dataset].config, section)
+
+
+def training(section):
+    """What a training asks for, by the names that the SLURM executor knows, and how it is started (`launcher`)."""
+
+    def part(name):
+        return lambda wildcards: resources.training(DATASETS[wildcards.dataset].config, section)[name]
+
+    def launcher(wildcards):
+        requeue = [
+            Path(workflow.basedir) / "scripts" / "requeue.py",
+            RESULTS / wildcards.dataset / section / "run",
+        ]
+        return shlex.join(
+            map(str, ["python", *requeue, *resources.steps(DATASETS[wildcards.dataset].config, section)])
+        )
+
+    # Not parameters: another number of GPUs makes nothing stale.
+    return {**{name: part(name) for name in resources.TRAINING}, "launcher": launcher}

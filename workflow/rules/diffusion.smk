@@ -31,16 +31,18 @@ rule train_diffusion:
         "<benchmarks>/{dataset}/train-diffusion.tsv"
     conda:
         "../../envs/networks.yaml"
-    threads: compute_threads
+    threads: training_threads("diffusion")
     resources:
-        mem_mb=growing(8000),
+        **training("diffusion"),
+        mem_mb=growing(0, 8000, processes("diffusion")),
         runtime=1440,
-        gpu=training_gpus("diffusion"),
     params:
         run_folder=lambda wildcards, output: Path(output.weights).with_name("run"),
         initial=lambda wildcards, input: ["--initial", input.initial[0]] if input.initial else [],
     shell:
-        "lvdm train-diffusion --config {input.frozen:q} --train {input.train:q} --heldout {input.heldout:q}"
+        "{resources.launcher} lvdm train-diffusion --config {input.frozen:q}"
+        " --train {input.train:q} --heldout {input.heldout:q}"
         " --statistics {input.statistics:q} --autoencoder {input.autoencoder:q} {params.initial:q}"
         " --run-folder {params.run_folder:q} --weights {output.weights:q} --curve {output.curve:q}"
         " --quality {output.quality:q} --picture {output.picture:q} --log {log:q}"
+        " --gpus {resources.processes} --nodes {resources.nodes}"

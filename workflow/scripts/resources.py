@@ -27,7 +27,41 @@ def gpus(config: PipelineConfig) -> int:
     return 0 if config.compute.device == "cpu" else 1
 
 
-def training_gpus(config: PipelineConfig, section: Training) -> int:
-    """GPUs of a training, on all its nodes together."""
+# What a training asks for by the names that the SLURM executor knows; `processes` are those on each node.
+TRAINING = ("gpu", "nodes", "processes", "mpi", "tasks", "tasks_per_gpu")
+
+
+def training(config: PipelineConfig, section: Training) -> dict[str, int | str | None]:
+    """What a training asks for, by the names of :data:`TRAINING`; None where it does not ask.
+
+    On one node the training starts its processes itself. On several, SLURM does: a task for each.
+    """
+    here, nodes = getattr(config, section).gpus, getattr(config, section).nodes
+    asked = {"gpu": gpus(config) * here * nodes, "nodes": nodes, "processes": here}
+    if nodes > 1:
+        # Without the 0 the executor takes the tasks for those of each GPU.
+        asked |= {"mpi": "srun", "tasks": here * nodes, "tasks_per_gpu": 0}
+    return {name: asked.get(name) for name in TRAINING}
+
+
+def training_threads(config: PipelineConfig, section: Training) -> int:
+    """CPUs of each task of a training: of all processes on the node, or of one where SLURM starts them."""
     training = getattr(config, section)
-    return gpus(config) * training.gpus * training.nodes
+    threads = config.compute.threads + config.compute.workers
+    return threads * (training.gpus if training.nodes == 1 else 1)
+
+
+def steps(config: PipelineConfig, section: Training) -> list[str]:
+    """The command that starts a training's processes where SLURM does; else none."""
+    here, nodes = getattr(config, section).gpus, getattr(config, section).nodes
+    if nodes == 1:
+        return []
+    # In full, because a job of the executor's hides its size from its steps.
+    return [
+        "srun",
+        f"--nodes={nodes}",
+        f"--ntasks={here * nodes}",
+        f"--ntasks-per-node={here}",
+        f"--cpus-per-task={training_threads(config, section)}",
+        "--kill-on-bad-exit",
+    ]
