@@ -1,6 +1,7 @@
 # make demo    set up .venv, run the whole pipeline on videos that it makes itself, show the table
 # make doctor  the same set-up, then check that a run has all it needs (PROFILE=slurm: on the cluster, CONFIG=FILE)
 # make test    the same set-up, then the tests
+# make test-slurm  the tests on a SLURM cluster, brought up for them on this machine (root, Debian or Ubuntu)
 # make lint    formatting and lint of the package, the tests and the workflow
 # make clean   remove what the demo made (not .venv, and no data set but the demo's)
 
@@ -15,7 +16,7 @@ PYTHON ?= $(firstword $(shell for python in python3 python3.12 python3.11 python
 # The rules' commands (`lvdm ...`) are found here too.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: demo doctor test lint clean
+.PHONY: demo doctor test test-slurm lint clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/snakemake --profile profiles/demo all
@@ -26,6 +27,12 @@ doctor: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(VENV)/bin/python -m pytest
+
+# After the demo, because one of the tests compares the cluster's tables with its. Exit code 77: no cluster here.
+test-slurm: demo
+	folder=$$(mktemp -d /tmp/lvdm-slurm-XXXX) && \
+	{ tests/slurm/cluster.sh $$folder/cluster $(VENV)/bin/python -m pytest -m slurm -n 4 --dist worksteal tests/slurm \
+		|| [ $$? = 77 ]; } && rm -rf $$folder
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff format --check .
