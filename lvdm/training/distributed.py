@@ -7,14 +7,13 @@ losses that differ by rounding. The first one alone writes files and validates, 
 
 import logging
 import os
+import re
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 
 import torch
-from pytorch_lightning.plugins.environments import SLURMEnvironment
-from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor, nn
 from torch import distributed as dist
 
@@ -133,22 +132,6 @@ class Processes:
 ALONE = Processes()
 
 
-class Replicas(DDPStrategy):
-    """Lightning's distributed data parallel, but for the averaging of gradients, which is ``GradientSum``.
-
-    torch's wrapper serves one backward pass a step. The autoencoder has two, of two optimisers, and each reaches some
-    of the parameters only.
-    """
-
-    def configure_ddp(self) -> None:
-        """Leaves the module as it is: it needs no wrapper."""
-
-    @property
-    def world_size(self) -> int:
-        """1: Lightning would else send a flag from GPU to GPU and wait for it in every step. Ours agree on the CPU."""
-        return 1
-
-
 def start(gpus: int, nodes: int) -> Processes:
     """This process among the ``gpus`` on each of ``nodes`` machines that train together (on CPUs: processes).
 
@@ -186,7 +169,8 @@ def _of_slurm(gpus: int, nodes: int) -> Processes:
 
 
 def _first_host(nodes: str) -> str:
-    name = SLURMEnvironment.resolve_root_node_address(nodes)
+    """The address of the first of SLURM's ``nodes``: "gpu[03-05,9],big1", say."""
+    name = re.sub(r"\[(\d+)[^]]*\]", r"\1", nodes).partition(",")[0]
     try:
         return socket.gethostbyname(name)
     except OSError:  # SLURM's names of nodes need not be names of hosts; srun runs on the first one

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.plugins.environments import LightningEnvironment
+from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch.utils.data import DataLoader, Dataset, Subset
 
@@ -32,7 +33,7 @@ from lvdm.files import publish, write_text
 from lvdm.progress import Progress
 from lvdm.training.callbacks import Checkpoints, Curve, ProgressLines, StillOwner, Validation
 from lvdm.training.checkpoint import Run
-from lvdm.training.distributed import ALONE, Processes, Replicas
+from lvdm.training.distributed import ALONE, Processes
 from lvdm.training.module import TrainingModule
 from lvdm.training.owner import owned
 from lvdm.training.stop import StopRequested, StopSignals, ignore_stop_signals
@@ -42,6 +43,22 @@ from lvdm.training.tables import GrowingTable
 INTERRUPTED = os.EX_TEMPFAIL
 
 _logger = logging.getLogger(__name__)
+
+
+class Replicas(DDPStrategy):
+    """Lightning's distributed data parallel, but for the averaging of gradients, which is ``GradientSum``.
+
+    torch's wrapper serves one backward pass a step. The autoencoder has two, of two optimisers, and each reaches some
+    of the parameters only.
+    """
+
+    def configure_ddp(self) -> None:
+        """Leaves the module as it is: it needs no wrapper."""
+
+    @property
+    def world_size(self) -> int:
+        """1: Lightning would else send a flag from GPU to GPU and wait for it in every step. Ours agree on the CPU."""
+        return 1
 
 
 def fit(

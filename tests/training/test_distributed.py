@@ -1,0 +1,161 @@
+"""Two real processes (gloo, on the CPU) that train together, and what becomes of them when one is lost."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from test_loop import STEPS, Rows, TwoLayers, config, read
+
+from lvdm.training import distributed
+from lvdm.training.checkpoint import Run
+from lvdm.training.distributed import Processes
+from lvdm.training.loop import INTERRUPTED, fit
+
+# Sums in another order: the last bits of float32, over a dozen steps.
+TOLERANCE = {"rtol": 1e-4, "atol": 1e-6}
+
+# The launcher imports next to nothing.
+DRIVER = """
+import sys
+from lvdm.training.distributed import start
+processes = start(int(sys.argv[2]), int(sys.argv[3]))
+sys.path.insert(0, sys.argv[1])
+from test_distributed import main
+main(processes, *sys.argv[4:])
+"""
+
+
+class Plan(TwoLayers):
+    """A training in which things happen to one of the processes."""
+
+    def after_step(self) -> None:
+        if self.step in self.events and self.processes.rank != self.rank_of_events:
+            del self.events[self.step]
+        super().after_step()
+
+
+def train(folder: Path, processes: Processes = distributed.ALONE, rank: int = 0, events: dict | None = None) -> Plan:
+    module = Plan(config(accumulate=4), events)
+    module.rank_of_events = rank
+    fit(module, train=Rows(), heldout=Rows(5), run=Run(folder, "identity"), processes=processes)
+    return module
+
+
+def main(processes: Processes, folder: str, rank: str, events: str) -> None:
+    """What the driver runs: a training with ``events`` in the process ``rank``, signals or errors by step."""
+    found = json.loads(events).items()
+    train(
+        Path(folder),
+        processes,
+        int(rank),
+        {int(step): RuntimeError(what) if isinstance(what, str) else what for step, what in found},
+    )
+
+
+def command(
+    folder: Path, rank: int = 0, events: dict[int, int | str] | None = None, gpus: int = 2, nodes: int = 1
+) -> list[str]:
+    arguments = [Path(__file__).parent, gpus, nodes, folder, rank, json.dumps(events or {})]
+    return [sys.executable, "-c", DRIVER, *map(str, arguments)]
+
+
+def run(*arguments, **options) -> subprocess.CompletedProcess:
+    return subprocess.run(command(*arguments, **options), stderr=subprocess.PIPE, encoding="utf-8", check=False)
+
+
+def assert_close_training(first: Path, second: Path) -> None:
+    for name in ("metrics.csv", "quality.csv"):
+        ours, theirs = read(first / name), read(second / name)
+        assert [row["step"] for row in ours] == [row["step"] for row in theirs]
+        for column in {"loss", "noise", "value"} & set(ours[0]):
+            values = [[float(row[column]) for row in rows] for rows in (ours, theirs)]
+            np.testing.assert_allclose(*values, **TOLERANCE)
+    states = [max((folder / "checkpoints").glob("*.pt")) for folder in (first, second)]
+    ours, theirs = (torch.load(path, weights_only=True)["module"] for path in states)
+    for name, value in theirs.items():
+        torch.testing.assert_close(ours[name], value, **TOLERANCE)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("one")
+    train(folder)
+    return folder
+
+
+def test_two_processes_train_what_one_trains_and_hand_over_to_one_and_back(undisturbed, tmp_path):
+    """SIGTERM to one of two stops both after the same step; one process goes on, and then two again."""
+    stopped = run(tmp_path, 1, {4: int(signal.SIGTERM)})
+    assert stopped.returncode == INTERRUPTED, stopped.stderr
+    assert f"saved after step 4 of {STEPS}" in stopped.stderr
+    with pytest.raises(SystemExit):
+        train(tmp_path, events={9: int(signal.SIGUSR1)})
+    finished = run(tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    assert_close_training(tmp_path, undisturbed)
+    assert not (tmp_path / "owner.json").exists()
+
+
+def test_tasks_of_slurm_are_the_processes(undisturbed, tmp_path):
+    """As `srun` starts them on two nodes."""
+    port = str(29_000 + os.getpid() % 1000)
+    tasks = [
+        subprocess.Popen(
+            command(tmp_path, gpus=1, nodes=2),
+            env={
+                **os.environ,
+                "SLURM_PROCID": str(rank),
+                "SLURM_NODEID": str(rank),
+                "SLURM_LOCALID": "0",
+                "SLURM_STEP_NUM_TASKS": "2",
+                "SLURM_STEP_NODELIST": "localhost,other",
+                "MASTER_PORT": port,
+            },
+        )
+        for rank in range(2)
+    ]
+    assert [task.wait() for task in tasks] == [0, 0]
+    assert_close_training(tmp_path, undisturbed)
+
+
+@pytest.mark.parametrize(("rank", "event"), [(1, int(signal.SIGKILL)), (0, "something broke")])
+def test_when_one_is_lost_the_others_end_and_it_is_a_failure(tmp_path, rank, event):
+    ended = run(tmp_path, rank, {3: event})
+    assert ended.returncode == 1
+    what = f"process {rank + 1} of 2 was killed by signal 9" if event == signal.SIGKILL else "something broke"
+    assert what in ended.stderr
+
+
+def test_no_process_outlives_its_launcher(tmp_path):
+    launcher = psutil.Popen(command(tmp_path, 1, {3: int(signal.SIGSTOP)}), stderr=subprocess.DEVNULL)
+    wait_for(lambda: (tmp_path / "metrics.csv").exists())
+    children = launcher.children()
+    assert len(children) == 2
+    launcher.kill()
+    launcher.wait()
+    children[1].resume()
+    assert psutil.wait_procs(children, timeout=60)[1] == []
+
+
+def test_asked_to_stop_while_they_start_they_do_no_more(tmp_path):
+    launcher = psutil.Popen(command(tmp_path), stderr=subprocess.DEVNULL)
+    wait_for(launcher.children)
+    launcher.terminate()
+    assert launcher.wait() == INTERRUPTED
+    assert not (tmp_path / "metrics.csv").exists()
+
+
+def wait_for(happened) -> None:
+    while not happened():
+        time.sleep(0.02)
