@@ -5,7 +5,7 @@
 A training that is told to stop saves its state and ends with exit code 75. SLURM then puts the job back into the queue:
 so a training may take any number of walltimes and preemptions, and uses up none of Snakemake's retries. The exit code
 is that of the command where this is not a job of SLURM, where the job is being cancelled, where SLURM refuses, and
-where a whole walltime was too short to save anything new: another would be, too.
+where a walltime went by without anything new to save: the next would, too.
 """
 
 import os
@@ -14,6 +14,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+# A walltime shorter than this may have been too short for a first step only because the machine was busy.
+_WASTED_SECONDS = 600.0
 
 # SLURM ends the processes of a job that it requeues within seconds.
 _PATIENCE_SECONDS = 600.0
@@ -24,10 +27,11 @@ def main(folder: Path, command: list[str]) -> int:
     job = os.environ.get("SLURM_JOB_ID")
     if job is None:
         os.execvp(command[0], command)
-    before = _saved(folder)
+    before, start = _saved(folder), time.monotonic()
     code, walltime_ends = _run(command)
     if code == os.EX_TEMPFAIL:
-        if walltime_ends and _saved(folder) == before:
+        wasted = time.monotonic() - start > _WASTED_SECONDS and _saved(folder) == before
+        if walltime_ends and wasted:
             _say(f"nothing new was saved in {folder} within the walltime of job {job}; set a longer one")
         elif _is_running(job) and _requeue(job):
             time.sleep(_PATIENCE_SECONDS)
