@@ -34,7 +34,7 @@ def stages(environment: Path) -> set[str]:
     for rules in (REPOSITORY / "workflow" / "rules").glob("*.smk"):
         for block in re.split(r"^\s*rule \w+:\n", rules.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
             if f'"../../envs/{environment.name}"' in block:
-                found |= set(re.findall(r'"lvdm ([a-z-]+)', block))
+                found |= set(re.findall(r'"(?:\{resources\.launcher\} )?lvdm ([a-z-]+)', block))
     return found
 
 
