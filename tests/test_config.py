@@ -362,3 +362,17 @@ def test_the_name_in_the_cache_tells_contents_apart():
     assert NetworkFile(url=url, size=4).name != names[2]
     assert re.fullmatch(r"x_y-[0-9a-f]{12}", NetworkFile(url="https://example.org/a/x%2F..%2Fx%20y", size=3).name)
     assert re.fullmatch(r"network-[0-9a-f]{12}", NetworkFile(url="https://example.org/a/", size=3).name)
+
+
+@pytest.mark.parametrize("section", ["autoencoder", "diffusion"])
+def test_the_number_of_gpus_is_no_part_of_a_training(section):
+    """Another number makes nothing stale: it is a way to compute the same run."""
+    shared = {section: {"training": {"accumulate": 4}}}
+    several = {section: {"training": {"accumulate": 4}, "gpus": 2, "nodes": 2}}
+    stage = f"train-{section}"
+    assert stage_config(pipeline(**several), "one", stage) == stage_config(pipeline(**shared), "one", stage)
+
+
+def test_gpus_that_cannot_share_the_batches_of_a_step_are_refused_with_the_remedy():
+    with pytest.raises(ConfigError, match=r"diffusion: .*`training\.accumulate` is 1, and 2 processes.* such as 2"):
+        pipeline(diffusion={"gpus": 2})

@@ -56,8 +56,8 @@ class Run:
             for unfinished in (self.folder / "checkpoints").glob(".*.part.pt"):  # of a killed run
                 unfinished.unlink()
             return
-        # The owner's file is of this process: whoever claims a folder owns it.
-        left = [path for path in sorted(self.folder.iterdir()) if not path.name.startswith(("old-", owner.NAME))]
+        kept = ("old-", owner.NAME, ".")  # whoever claims a folder owns it; hidden files come and go
+        left = [path for path in sorted(self.folder.iterdir()) if not path.name.startswith(kept)]
         if left:
             self._move_aside(left, found)
         write_text(record, self.identity + "\n")

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,17 +41,41 @@ def owned(folder: Path, stop: StopSignals) -> Iterator["Owner"]:
         owner.release()
 
 
+@dataclass(frozen=True)
+class Claim:
+    """What an owner wrote of itself, and the seconds since it last touched it."""
+
+    text: str
+    age: float
+
+    def __str__(self) -> str:
+        record = self._record()
+        if not record:
+            return "an unknown process"
+        job = f", SLURM job {record['job']}" if record["job"] else ""
+        return f"process {record['pid']} on {record['host']}{job}"
+
+    @property
+    def gone(self) -> bool:
+        """Whether nobody stands behind it any more."""
+        record = self._record()
+        dead = record.get("host") == socket.gethostname() and not _lives(record["pid"])
+        return dead or self.age > _GONE_AFTER_SECONDS
+
+    def _record(self) -> dict[str, Any]:
+        with suppress(ValueError):  # not written to the end, yet or ever
+            return json.loads(self.text)
+        return {}
+
+
 class Owner:
     """This process, as owner of a run folder. It keeps its claim alive from a thread."""
 
     def __init__(self, folder: Path):
         self.folder, self.path = folder, folder / NAME
-        self._record = {
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "job": os.environ.get("SLURM_JOB_ID"),
-            "token": uuid.uuid4().hex,
-        }
+        self._token = uuid.uuid4().hex
+        job = os.environ.get("SLURM_JOB_ID")
+        self._text = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "job": job, "token": self._token})
         self._released = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="run-folder-owner", daemon=True)
 
@@ -60,15 +85,15 @@ class Owner:
         while not self._take():
             if stop.received:
                 raise StopRequested(f"asked to stop while waiting for {self.folder}")
-            record, age = self._found()
-            if record is None:  # released in between
+            claim = self._found()
+            if claim is None:  # given up in between
                 continue
-            if _is_gone(record, age):
-                self._remove(record)
+            if claim.gone:
+                self._remove(claim)
                 continue
             if time.monotonic() >= next_line:
                 next_line = time.monotonic() + _LINE_EVERY_SECONDS
-                _logger.info("%s is in use by %s; waiting until it is free", self.folder, _name(record))
+                _logger.info("%s is in use by %s; waiting until it is free", self.folder, claim)
             time.sleep(_LOOK_EVERY_SECONDS)
         self._last_beat = time.monotonic()
         self._thread.start()
@@ -81,21 +106,21 @@ class Owner:
             self.path.unlink(missing_ok=True)
 
     def check(self) -> None:
-        """Raises ``RuntimeError`` when another process has taken the folder: this one was taken for gone.
+        """Raises ``OSError`` when another process has the folder by now, because this one was taken for gone.
 
         That can be after it was suspended, or cut off from the disk.
         """
         if time.monotonic() - self._last_beat > _GONE_AFTER_SECONDS / 2 and not self._holds():
-            record, _ = self._found()
-            raise RuntimeError(
-                f"{self.folder} was taken over by {_name(record or {})} while this process did not run; it ends here"
+            raise OSError(
+                f"{self.folder} was taken over by {self._found() or 'another process'} while this one did not run; "
+                "it ends here"
             )
 
     def _take(self) -> bool:
         try:
             # Created or not, as one action, on network file systems too.
             with self.path.open("x", encoding="utf-8") as file:
-                json.dump(self._record, file)
+                file.write(self._text)
         except FileExistsError:
             return False
         return True
@@ -110,44 +135,35 @@ class Owner:
                 _logger.warning("%s cannot be touched (%s); trying again", self.path, error)
 
     def _holds(self) -> bool:
-        record, _ = self._found()
-        return record is not None and record.get("token") == self._record["token"]
+        try:
+            return self.path.read_text(encoding="utf-8") == self._text
+        except FileNotFoundError:
+            return False
 
-    def _found(self) -> tuple[dict[str, Any] | None, float]:
-        """What the owner wrote of itself (empty when that is not readable), and the seconds since it last touched it.
-
-        None when there is no owner. By the clock of the file system, as those of two machines may differ.
-        """
+    def _found(self) -> Claim | None:
+        """The claim that is there. Its age is by the clock of the file system: those of two machines may differ."""
         try:
             # Opened before it is looked at: network file systems then look at the server, not at what they remember.
             with self.path.open(encoding="utf-8") as file:
                 text, touched = file.read(), os.fstat(file.fileno()).st_mtime
         except FileNotFoundError:
-            return None, 0.0
-        probe = self.folder / f".owner-{self._record['token']}"
-        probe.write_text("", encoding="utf-8")
-        age = probe.stat().st_mtime - touched
-        probe.unlink()
-        with suppress(ValueError):
-            return dict(json.loads(text)), age
-        return {}, age
+            return None
+        now = self.folder / f".{self._token}.now"
+        now.write_text("", encoding="utf-8")
+        age = now.stat().st_mtime - touched
+        now.unlink(missing_ok=True)
+        return Claim(text, age)
 
-    def _remove(self, judged: dict[str, Any]) -> None:
-        """Remove the file of an owner that is gone, unless another process was faster and has the folder by now."""
-        aside = self.folder / f".owner-{self._record['token']}-gone"
+    def _remove(self, gone: Claim) -> None:
+        """Remove the claim of an owner that is gone, unless another process was faster and has the folder by now."""
+        aside = self.folder / f".{self._token}.gone"
         with suppress(FileNotFoundError):
             self.path.rename(aside)
-            if aside.read_text(encoding="utf-8") != json.dumps(judged) and judged:
+            if aside.read_text(encoding="utf-8") != gone.text:
                 aside.rename(self.path)
                 return
             aside.unlink()
-            _logger.warning("%s was in use by %s, which is gone; going on", self.folder, _name(judged))
-
-
-def _is_gone(record: dict[str, Any], age: float) -> bool:
-    if age > _GONE_AFTER_SECONDS:
-        return True
-    return record.get("host") == socket.gethostname() and not _lives(int(record["pid"]))
+            _logger.warning("%s was in use by %s, which is gone; going on", self.folder, gone)
 
 
 def _lives(pid: int) -> bool:
@@ -158,10 +174,3 @@ def _lives(pid: int) -> bool:
     except PermissionError:  # somebody else's
         return True
     return True
-
-
-def _name(record: dict[str, Any]) -> str:
-    if not record:
-        return "an unknown process"
-    job = f", SLURM job {record['job']}" if record.get("job") else ""
-    return f"process {record['pid']} on {record['host']}{job}"

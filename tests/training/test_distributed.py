@@ -17,8 +17,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from test_loop import STEPS, Rows, TwoLayers, config, read
 
+from lvdm.data.sampler import ShareBatchSampler, StepBatchSampler
 from lvdm.training import distributed
 from lvdm.training.checkpoint import Run
+from lvdm.training.config import check_processes
 from lvdm.training.distributed import Processes
 from lvdm.training.loop import INTERRUPTED, fit
 
@@ -159,3 +161,52 @@ def test_asked_to_stop_while_they_start_they_do_no_more(tmp_path):
 def wait_for(happened) -> None:
     while not happened():
         time.sleep(0.02)
+
+
+def tasks_of_slurm(monkeypatch, **variables: str) -> None:
+    for name in ("MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "to be restored")
+        monkeypatch.delenv(name)
+    for name, value in variables.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+
+
+def test_a_task_of_slurm_knows_its_place(monkeypatch):
+    variables = {"PROCID": "5", "LOCALID": "1", "NODEID": "2", "STEP_NUM_TASKS": "8", "JOB_ID": "1234567"}
+    tasks_of_slurm(monkeypatch, **variables, STEP_NODELIST="no-such-host[03-05,9]", LAUNCH_NODE_IPADDR="10.0.0.7")
+    monkeypatch.setattr(distributed.logging.getLogger("lvdm"), "level", 0)
+    processes = distributed.start(gpus=2, nodes=4)
+    assert (processes.rank, processes.local_rank, processes.size, processes.first) == (5, 1, 8, False)
+    assert (os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"]) == ("10.0.0.7", "24567")
+
+
+@pytest.mark.parametrize(("nodes", "host"), [("gpu[03-05,9],big1", "gpu03"), ("a-1,b[2-3]", "a-1"), ("n[7]", "n7")])
+def test_the_first_of_slurms_nodes_is_where_they_meet(monkeypatch, nodes, host):
+    monkeypatch.setattr(distributed.socket, "gethostbyname", lambda name: f"address of {name}")
+    assert distributed._first_host(nodes) == f"address of {host}"
+
+
+@pytest.mark.parametrize("tasks", [None, "2"])
+def test_several_nodes_need_a_task_for_each_gpu(monkeypatch, tasks):
+    names = ("PROCID", "LOCALID", "NODEID", "STEP_NUM_TASKS", "STEP_NODELIST")
+    tasks_of_slurm(monkeypatch, **dict.fromkeys(names, tasks or "1"))
+    if tasks is None:
+        monkeypatch.delenv("SLURM_STEP_NUM_TASKS")
+    with pytest.raises(ValueError, match=rf"needs 4 tasks of SLURM.* one of {tasks or 'none'}; start it with `srun "):
+        distributed.start(gpus=2, nodes=2)
+
+
+def test_batches_that_cannot_be_shared_are_refused_with_the_remedy():
+    with pytest.raises(ValueError, match=r"`training\.accumulate` is 4, and 3 processes .* such as 6"):
+        check_processes(config(accumulate=4), gpus=3, nodes=1)
+    check_processes(config(accumulate=4), gpus=2, nodes=2)
+
+
+def test_the_processes_share_all_batches():
+    shares = [list(Processes(rank, gpus=3).share(6)) for rank in range(3)]
+    assert shares == [[0, 3], [1, 4], [2, 5]]
+    steps = StepBatchSampler(size=40, batch_size=12, seed=0, steps=2)
+    shared = [list(ShareBatchSampler(steps, 2, share)) for share in shares]
+    for number, items in enumerate(steps):
+        assert shared[0][number] == items[0:2] + items[6:8]
+        assert sorted(shared[0][number] + shared[1][number] + shared[2][number]) == sorted(items)
