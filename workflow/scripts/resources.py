@@ -28,7 +28,7 @@ def gpus(config: PipelineConfig) -> int:
 
 
 # What a training asks for by the names that the SLURM executor knows; `processes` are those on each node.
-TRAINING = ("gpu", "nodes", "processes", "mpi", "tasks", "tasks_per_gpu")
+TRAINING = ("gpu", "nodes", "processes", "mpi", "tasks_per_node", "tasks", "tasks_per_gpu")
 
 
 def training(config: PipelineConfig, section: Training) -> dict[str, int | str | None]:
@@ -39,8 +39,8 @@ def training(config: PipelineConfig, section: Training) -> dict[str, int | str |
     here, nodes = getattr(config, section).gpus, getattr(config, section).nodes
     asked = {"gpu": gpus(config) * here * nodes, "nodes": nodes, "processes": here}
     if nodes > 1:
-        # Without the 0 the executor takes the tasks for those of each GPU.
-        asked |= {"mpi": "srun", "tasks": here * nodes, "tasks_per_gpu": 0}
+        # The executor takes no `tasks_per_node` of 1, and without the 0 it takes `tasks` for those of each GPU.
+        asked |= {"mpi": "srun"} | ({"tasks_per_node": here} if here > 1 else {"tasks": nodes, "tasks_per_gpu": 0})
     return {name: asked.get(name) for name in TRAINING}
 
 
