@@ -14,11 +14,12 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch.utils.data import DataLoader, Dataset
 
+from lvdm import compute
+from lvdm.config import ComputeConfig
 from lvdm.data.config import ClipConfig
-from lvdm.data.datasets import ClipDataset, LatentDataset
+from lvdm.data.datasets import ClipDataset, LatentDataset, collate
 from lvdm.data.sampler import StepBatchSampler
 from lvdm.data.shards import write_shard
 from lvdm.files import write_json
@@ -26,7 +27,7 @@ from lvdm.files import write_json
 
 def main() -> None:
     options = _options()
-    torch.set_num_threads(1)
+    compute.setup(ComputeConfig(device="cpu", threads=1))
     clip = ClipConfig(resolution=options.resolution, length=options.length, step=options.length // 2)
     result = {"resolution": clip.resolution, "length": clip.length, "batch_size": options.batch_size}
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
@@ -64,7 +65,7 @@ def _measure(dataset: Dataset, batch_size: int, batches: int) -> dict[str, float
         dataset[index]
     sampler = StepBatchSampler(len(dataset), batch_size, seed=0, steps=batches)
     start = time.perf_counter()
-    size = sum(batch.nbytes for batch in DataLoader(dataset, batch_sampler=sampler))
+    size = sum(batch.nbytes for batch in DataLoader(dataset, batch_sampler=sampler, collate_fn=collate))
     seconds = time.perf_counter() - start
     rate = batch_size * batches / seconds
     return {

@@ -2,6 +2,8 @@
 
 Both keep their files memory-mapped and pickle without the data, so that worker processes cost no memory.
 They are indexed in the order of the given files; :mod:`lvdm.data.sampler` decides the order of training.
+A batch is read in one go, into the memory that it is sent to the network from, and in the numbers of the file: half a
+float or a byte is moved faster than the float that the network's device makes of it.
 """
 
 from collections.abc import Sequence
@@ -29,8 +31,13 @@ def to_uint8(clips: torch.Tensor) -> torch.Tensor:
     return rearrange(levels, "... c t h w -> ... t h w c").contiguous()
 
 
+def collate(items: torch.Tensor | list[torch.Tensor]) -> torch.Tensor:
+    """For a DataLoader: the batch of a data set that makes batches itself, as those here do, or else of its items."""
+    return items if isinstance(items, torch.Tensor) else torch.stack(items)
+
+
 class ClipDataset(Dataset[torch.Tensor]):
-    """Every window of the given shards. An item is a clip, float32 ``(C, T, H, W)`` in [-1, 1].
+    """Every window of the given shards. An item is a clip as on disk, uint8 ``(T, H, W, 3)``.
 
     Shards without windows are fine, as long as one has some. Raises ``ValueError`` when none has, or
     when the shards are not of ``clip.resolution``.
@@ -55,14 +62,22 @@ class ClipDataset(Dataset[torch.Tensor]):
         return len(self.items)
 
     def __getitem__(self, index: int) -> torch.Tensor:
-        shard, window = self.items[index]
-        return to_float(torch.from_numpy(read_clip(self.shards[shard], window, self.clip)))
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> torch.Tensor:
+        """The batch of some items: uint8 ``(B, T, H, W, 3)``."""
+        clip = self.clip
+        batch = np.empty((len(indices), clip.length, clip.resolution, clip.resolution, 3), dtype=np.uint8)
+        for row, index in zip(batch, indices, strict=True):
+            shard, window = self.items[index]
+            row[:] = read_clip(self.shards[shard], window, clip)
+        return torch.from_numpy(batch)
 
 
 class LatentDataset(Dataset[torch.Tensor]):
     """Every window of the given latent caches. An item holds its posterior's moments.
 
-    An item is float32 ``(2, C, T/4, H/8, W/8)``: mean and log-variance, of every ``stride``-th latent frame of
+    An item is float16 ``(2, C, T/4, H/8, W/8)``: mean and log-variance, of every ``stride``-th latent frame of
     a window. Caches without windows are fine, as long as one has some. Raises ``ValueError`` when none has, when a
     cache does not agree with its ``.json``, or when the shapes of two caches differ.
     """
@@ -86,11 +101,21 @@ class LatentDataset(Dataset[torch.Tensor]):
         return int(self._ends[-1]) if self.paths else 0
 
     def __getitem__(self, index: int) -> torch.Tensor:
-        if not 0 <= index < len(self):
-            raise IndexError(index)
-        number = int(np.searchsorted(self._ends, index, side="right"))
-        row = index - int(self._ends[number])  # counted from the end of its cache
-        return torch.from_numpy(self._caches[number][row][:, :, :: self.stride].astype(np.float32))
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> torch.Tensor:
+        """The batch of some items: float16 ``(B, 2, C, T/4, H/8, W/8)``. Raises ``IndexError``."""
+        places = np.asarray(indices)
+        if places.min() < 0 or places.max() >= len(self):
+            raise IndexError(f"items {places.min()} to {places.max()} of {len(self)}")
+        numbers = np.searchsorted(self._ends, places, side="right")
+        rows = places - self._ends[numbers]  # counted from the end of its cache
+        item_shape = self._caches[numbers[0]][:, :, :, :: self.stride].shape[1:]
+        batch = np.empty((len(places), *item_shape), dtype=np.float16)
+        for number in np.unique(numbers):
+            of_cache = numbers == number
+            batch[of_cache] = self._caches[number][rows[of_cache]][:, :, :, :: self.stride]
+        return torch.from_numpy(batch)
 
     def __getstate__(self) -> tuple[list[Path], int]:
         return self.paths, self.stride

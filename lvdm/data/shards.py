@@ -85,7 +85,10 @@ def windows(shard: Shard, clip: ClipConfig) -> list[Window]:
 
 
 def read_clip(shard: Shard, window: Window, clip: ClipConfig) -> np.ndarray:
-    """The frames of one window: uint8 ``(T, H, W, 3)``, a copy. Raises ``ValueError`` outside the video."""
+    """The frames of one window: uint8 ``(T, H, W, 3)``, a read-only view of the file.
+
+    Nothing is read before it is used. Raises ``ValueError`` outside the video.
+    """
     video = shard.video(window.video)
     if window.first < 0 or window.first + clip.span > video.frames:
         raise ValueError(
@@ -93,7 +96,7 @@ def read_clip(shard: Shard, window: Window, clip: ClipConfig) -> np.ndarray:
             f"has {video.frames} frames; use windows()"
         )
     start = video.start + window.first
-    return np.array(shard.frames[start : start + clip.span : clip.stride])
+    return shard.frames[start : start + clip.span : clip.stride]
 
 
 def write_shard(

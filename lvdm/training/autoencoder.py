@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lvdm.compute import Compute
+from lvdm.data.datasets import to_float
 from lvdm.models.config import AnyAutoencoderConfig, DiscriminatorConfig
 from lvdm.models.discriminator import PatchDiscriminator
 from lvdm.models.factory import make_autoencoder
@@ -22,7 +23,7 @@ _logger = logging.getLogger(__name__)
 
 
 class AutoencoderTraining(TrainingModule):
-    """The autoencoder and its discriminator; items of the data set are clips (3, T, H, W) in [-1, 1].
+    """The autoencoder and its discriminator; items of the data set are clips as on disk, uint8 (T, H, W, 3).
 
     Both networks learn from one and the same reconstruction. (LVDM reconstructs again, after the
     autoencoder's update, for the discriminator: a forward pass more, for a clip one update newer.)
@@ -48,11 +49,12 @@ class AutoencoderTraining(TrainingModule):
         return [self._adam(self.autoencoder), self._adam(self.loss.discriminator)]
 
     def losses(self, batch: Tensor, generator: torch.Generator) -> tuple[list[Tensor | None], dict[str, Tensor]]:
-        posterior = self.autoencoder.encode(batch)
+        clips = to_float(batch)
+        posterior = self.autoencoder.encode(clips)
         reconstruction = self.autoencoder.decode(posterior.sample(generator))
         last_layer = self.autoencoder.last_layer
-        loss, values = self.loss.autoencoder(batch, reconstruction, posterior, self.step, last_layer)
-        discrimination = self.loss.discrimination(batch, reconstruction) if self.loss.adversarial(self.step) else None
+        loss, values = self.loss.autoencoder(clips, reconstruction, posterior, self.step, last_layer)
+        discrimination = self.loss.discrimination(clips, reconstruction) if self.loss.adversarial(self.step) else None
         values["discriminator"] = torch.zeros_like(loss) if discrimination is None else discrimination
         return [loss, discrimination], values
 
@@ -63,7 +65,8 @@ class AutoencoderTraining(TrainingModule):
         """
         sums: dict[str, float] = {}
         count = 0
-        for clips in batches:
+        for batch in batches:
+            clips = to_float(batch)
             reconstruction = self._reconstruct(clips)
             difference = reconstruction.double() - clips.double()
             values = {
@@ -79,7 +82,8 @@ class AutoencoderTraining(TrainingModule):
 
     def picture(self, batch: Tensor) -> np.ndarray:
         """Originals on the left, their reconstructions on the right, a row a clip."""
-        return film_strips(batch, self._reconstruct(batch))
+        clips = to_float(batch)
+        return film_strips(clips, self._reconstruct(clips))
 
     def _reconstruct(self, clips: Tensor) -> Tensor:
         return self.autoencoder.decode(self.autoencoder.encode(clips).mode())

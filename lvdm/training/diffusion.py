@@ -28,7 +28,7 @@ same weights. The latents are those of real clips, from which frames may be give
 class DiffusionTraining(TrainingModule):
     """The UNet, its average, and how they are trained and looked at.
 
-    An item of the data sets is float32 ``(2, C, T, H, W)``: mean and log-variance of a clip's latent.
+    An item of the data sets is ``(2, C, T, H, W)``, as cached: mean and log-variance of a clip's latent.
     The initial weights are drawn from torch's global generator.
     """
 
@@ -87,7 +87,7 @@ class DiffusionTraining(TrainingModule):
 
     def picture(self, batch: Tensor) -> np.ndarray:
         """Clips that the averaged network draws, one a row, their frames from left to right."""
-        return film_strips(self.preview(self.averaged, self.model.scaling.normalise(batch[:, 0])))
+        return film_strips(self.preview(self.averaged, self.model.scaling.normalise(batch[:, 0].float())))
 
     def _errors(self, network: nn.Module, moments: Tensor, t: Tensor, generator: torch.Generator) -> Tensor:
         """The error of each clip at level ``t (B,)``: ``(B,)``.
@@ -95,7 +95,7 @@ class DiffusionTraining(TrainingModule):
         Given frames are perturbed to a level of their own, and count like the others, as in LVDM: the network
         learns to clean them too.
         """
-        posterior = Posterior(mean=moments[:, 0], logvar=moments[:, 1])
+        posterior = Posterior(mean=moments[:, 0].float(), logvar=moments[:, 1].float())
         x0 = self.model.scaling.normalise(posterior.sample(generator))
         eps = torch.randn(x0.shape, generator=generator, device=x0.device)
         levels, told = t, {}

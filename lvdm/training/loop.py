@@ -28,6 +28,7 @@ from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch.utils.data import DataLoader, Dataset, Subset
 
+from lvdm.data.datasets import collate
 from lvdm.data.sampler import ShareBatchSampler, StepBatchSampler
 from lvdm.files import publish, write_text
 from lvdm.progress import Progress
@@ -101,7 +102,8 @@ def fit(
                     write_text(curve.table.path, "step,loss\n")
                 validation.validate_if_due(module)
         except (StopRequested, SIGTERMException) as request:
-            _logger.warning("%s; run again to resume", request or "asked to stop")
+            level = logging.WARNING if processes.first else logging.DEBUG  # said once
+            _logger.log(level, "%s; run again to resume", request or "asked to stop")
             raise SystemExit(INTERRUPTED) from None
 
 
@@ -143,6 +145,7 @@ def _train(module: TrainingModule, train: Dataset, callbacks: list[Callback], wo
         train,
         batch_sampler=ShareBatchSampler(steps, config.batch_size, share),
         num_workers=workers,
+        collate_fn=collate,
         worker_init_fn=ignore_stop_signals,
         pin_memory=module.compute.device.type == "cuda",
         # Lest the loader draws its workers' seeds from the global generator.
@@ -175,7 +178,7 @@ def _validation(
     source, split = (heldout, "heldout") if heldout is not None and len(heldout) else (train, "train")
     config = module.config
     looked_at = Subset(source, spread(len(source), config.validate_clips))
-    loader = DataLoader(looked_at, batch_size=config.batch_size)
+    loader = DataLoader(looked_at, batch_size=config.batch_size, collate_fn=collate)
     pictured = torch.stack([source[index] for index in spread(len(source), config.picture_clips)])
     return Validation(table, loader, pictured, split, stop)
 

@@ -7,7 +7,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from lvdm.data.config import ClipConfig
-from lvdm.data.datasets import ClipDataset, LatentDataset, to_float, to_uint8
+from lvdm.data.datasets import ClipDataset, LatentDataset, collate, to_float, to_uint8
 from lvdm.data.shards import write_shard
 
 CLIP = ClipConfig(resolution=16, length=4, step=2)
@@ -45,9 +45,9 @@ def test_clips_of_several_shards(tmp_path):
     expected = [first["a"][0:4], first["a"][2:6], second["b"]]
     assert len(dataset) == 3
     for item, frames in zip(dataset, expected, strict=True):
-        assert item.shape == (3, 4, 16, 16)
-        assert item.dtype == torch.float32
-        assert torch.equal(item, to_float(torch.from_numpy(frames.copy())))
+        assert item.shape == (4, 16, 16, 3)
+        assert item.dtype == torch.uint8
+        np.testing.assert_array_equal(item, frames)
 
 
 def test_moments_of_several_caches(tmp_path):
@@ -57,10 +57,13 @@ def test_moments_of_several_caches(tmp_path):
     dataset = LatentDataset(sorted(tmp_path.glob("*.npy")))
     assert len(dataset) == 5
     items = torch.stack([dataset[index] for index in range(5)])
-    assert items.dtype == torch.float32
-    np.testing.assert_array_equal(items.numpy(), np.concatenate([first, second]).astype(np.float32))
+    assert items.dtype == torch.float16
+    np.testing.assert_array_equal(items.numpy(), np.concatenate([first, second]))
+    assert torch.equal(dataset.__getitems__([4, 0, 3, 0]), items[[4, 0, 3, 0]])
     with pytest.raises(IndexError):
         dataset[5]
+    with pytest.raises(IndexError):
+        dataset.__getitems__([0, -1])
 
 
 @pytest.mark.parametrize("kind", ["clips", "latents"])
@@ -73,7 +76,7 @@ def test_worker_processes_give_the_same_items(tmp_path, kind):
         dataset = LatentDataset([tmp_path / "train-000.npy"])
     pickled = pickle.dumps(dataset)
     assert len(pickled) < 10_000  # far less than the data: the files are mapped anew, not sent
-    loader = DataLoader(pickle.loads(pickled), batch_size=50, num_workers=2)
+    loader = DataLoader(pickle.loads(pickled), batch_size=50, num_workers=2, collate_fn=collate)
     loaded = torch.cat(list(loader))
     assert torch.equal(loaded, torch.stack([dataset[index] for index in range(len(dataset))]))
 
