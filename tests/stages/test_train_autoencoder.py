@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lvdm.config import ConfigError, parse
 from lvdm.data.shards import write_shard
+from lvdm.files import write_json
 from lvdm.models.autoencoder import VideoAutoencoder
 from lvdm.models.weights import load_autoencoder, save_model
 from lvdm.stages import train_autoencoder
@@ -184,6 +186,27 @@ def test_asked_to_stop_it_saves_exits_with_75_and_goes_on(undisturbed, tmp_path)
     assert not outputs(tmp_path)["weights"].exists()
     train(tmp_path)
     assert_same_results(undisturbed, tmp_path)
+
+
+def test_two_processes_train_the_same(undisturbed, tmp_path):
+    """From the command line: two optimisers, whose losses share a graph, before and after the second one starts."""
+    write_json(tmp_path / "config.json", config().model_dump(mode="json"))
+    inputs = {"train": undisturbed / "train-000.npy", "heldout": undisturbed / "heldout-000.npy"}
+    files = {"config": tmp_path / "config.json", **inputs, **outputs(tmp_path)}
+    options = [part for name, path in files.items() for part in (f"--{name.replace('_', '-')}", str(path))]
+    command = [sys.executable, "-m", "lvdm", "train-autoencoder", *options, "--gpus", "2"]
+    subprocess.run(command, check=True)
+    for table in ("curve", "quality"):
+        ours, theirs = (read(outputs(folder)[table]) for folder in (tmp_path, undisturbed))
+        assert len(ours) == len(theirs)
+        for our, their in zip(ours, theirs, strict=True):
+            numbers = [name for name in their if name not in ("split", "metric")]
+            assert [float(our[name]) for name in numbers] == pytest.approx(
+                [float(their[name]) for name in numbers], rel=1e-4, abs=1e-6
+            )
+    states = [load_file(outputs(folder)["weights"]) for folder in (tmp_path, undisturbed)]
+    for name, value in states[1].items():
+        torch.testing.assert_close(states[0][name], value, rtol=1e-4, atol=1e-6)
 
 
 def test_a_run_of_another_configuration_is_not_resumed(undisturbed, tmp_path, caplog):
