@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import atexit
 import importlib
 import inspect
 import json
@@ -85,6 +86,8 @@ def _end_on_signals() -> None:
 
     for number in (signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, end)
+        # On its way out the interpreter lets signals kill again, and a second one would replace the exit code.
+        atexit.register(signal.signal, number, signal.SIG_IGN)
 
 
 def _top_parser() -> argparse.ArgumentParser:

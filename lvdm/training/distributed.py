@@ -22,7 +22,7 @@ from lvdm.training.launch import LAUNCHER, end_with_launcher, launch
 # While the first process validates, saves or waits for the run folder; one that dies is noticed at once.
 _PATIENCE = timedelta(days=7)
 
-_SLURM_VARIABLES = ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_STEP_NUM_TASKS", "SLURM_STEP_NODELIST")
+_SLURM_VARIABLES = ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_STEP_NODELIST", "SLURM_JOB_ID")
 
 
 class Processes:
@@ -156,16 +156,17 @@ def start(gpus: int, nodes: int) -> Processes:
 
 def _of_slurm(gpus: int, nodes: int) -> Processes:
     found = {name: os.environ.get(name) for name in _SLURM_VARIABLES}
-    if None in found.values() or int(found["SLURM_STEP_NUM_TASKS"]) != gpus * nodes:
+    tasks, rank, local_rank = (int(found[name] or -1) for name in _SLURM_VARIABLES[:3])
+    if None in found.values() or tasks != gpus * nodes or local_rank != rank % gpus:
         raise ValueError(
-            f"--nodes {nodes} with --gpus {gpus} needs {gpus * nodes} tasks of SLURM, and this is one of "
-            f"{found['SLURM_STEP_NUM_TASKS'] or 'none'}; start it with "
+            f"--nodes {nodes} with --gpus {gpus} needs {gpus * nodes} tasks of SLURM, {gpus} on each node, and this is "
+            f"number {local_rank} on its node and {rank} of {tasks} in all (-1: none); start it with "
             f"`srun --nodes={nodes} --ntasks-per-node={gpus} --kill-on-bad-exit`"
         )
     os.environ.setdefault("MASTER_ADDR", _first_host(found["SLURM_STEP_NODELIST"]))
-    # One that each task finds by itself, in the range that is nobody's.
-    os.environ.setdefault("MASTER_PORT", str(20_000 + int(os.environ.get("SLURM_JOB_ID", "0")) % 10_000))
-    return Processes(int(found["SLURM_PROCID"]), int(found["SLURM_LOCALID"]), gpus, nodes)
+    # One that each task finds by itself, and another job on the same machine does not.
+    os.environ.setdefault("MASTER_PORT", str(20_000 + int(found["SLURM_JOB_ID"]) % 10_000))
+    return Processes(rank, local_rank, gpus, nodes)
 
 
 def _first_host(nodes: str) -> str:

@@ -118,7 +118,7 @@ def test_tasks_of_slurm_are_the_processes(undisturbed, tmp_path):
             env={
                 **os.environ,
                 "SLURM_PROCID": str(rank),
-                "SLURM_NODEID": str(rank),
+                "SLURM_JOB_ID": "1",
                 "SLURM_LOCALID": "0",
                 "SLURM_STEP_NUM_TASKS": "2",
                 "SLURM_STEP_NODELIST": "localhost,other",
@@ -172,7 +172,7 @@ def tasks_of_slurm(monkeypatch, **variables: str) -> None:
 
 
 def test_a_task_of_slurm_knows_its_place(monkeypatch):
-    variables = {"PROCID": "5", "LOCALID": "1", "NODEID": "2", "STEP_NUM_TASKS": "8", "JOB_ID": "1234567"}
+    variables = {"PROCID": "5", "LOCALID": "1", "STEP_NUM_TASKS": "8", "JOB_ID": "1234567"}
     tasks_of_slurm(monkeypatch, **variables, STEP_NODELIST="no-such-host[03-05,9]", LAUNCH_NODE_IPADDR="10.0.0.7")
     monkeypatch.setattr(distributed.logging.getLogger("lvdm"), "level", 0)
     processes = distributed.start(gpus=2, nodes=4)
@@ -186,13 +186,21 @@ def test_the_first_of_slurms_nodes_is_where_they_meet(monkeypatch, nodes, host):
     assert distributed._first_host(nodes) == f"address of {host}"
 
 
-@pytest.mark.parametrize("tasks", [None, "2"])
-def test_several_nodes_need_a_task_for_each_gpu(monkeypatch, tasks):
-    names = ("PROCID", "LOCALID", "NODEID", "STEP_NUM_TASKS", "STEP_NODELIST")
-    tasks_of_slurm(monkeypatch, **dict.fromkeys(names, tasks or "1"))
-    if tasks is None:
-        monkeypatch.delenv("SLURM_STEP_NUM_TASKS")
-    with pytest.raises(ValueError, match=rf"needs 4 tasks of SLURM.* one of {tasks or 'none'}; start it with `srun "):
+@pytest.mark.parametrize(
+    ("found", "place"),
+    [
+        ({}, "-1 on its node and -1 of -1"),
+        ({"STEP_NUM_TASKS": "2", "PROCID": "1", "LOCALID": "1"}, "1 on its node and 1 of 2"),
+        ({"STEP_NUM_TASKS": "4", "PROCID": "1", "LOCALID": "0"}, "0 on its node and 1 of 4"),  # dealt out in turn
+    ],
+)
+def test_several_nodes_need_a_task_for_each_gpu(monkeypatch, found, place):
+    for name in distributed._SLURM_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    tasks_of_slurm(monkeypatch, JOB_ID="1", STEP_NODELIST="a[1-2]", **found)
+    with pytest.raises(
+        ValueError, match=rf"needs 4 tasks of SLURM, 2 on each node.* number {place} .* `srun --nodes=2 "
+    ):
         distributed.start(gpus=2, nodes=2)
 
 
