@@ -7,11 +7,12 @@
 # FOLDER/bin first in PATH, so that sbatch, squeue and the others talk to this cluster, and takes it down again. CLUSTER
 # is FOLDER in the environment of COMMAND. `cluster.sh FOLDER bash` gives a shell to look around.
 #
-#   partition    nodes                           priority
-#   cpu          cpu1, 8 CPUs                    -
-#   fragile      cpu2, 8 CPUs                    -          (a node to be set down)
-#   gpu          gpu1, gpu2, 8 CPUs, 2 GPUs      high
-#   gpu_preempt  gpu1, gpu2                      low: its jobs give way to those of gpu
+#   partition    nodes, of 8 CPUs                priority
+#   cpu          cpu1
+#   gpu          gpu1, gpu2, with two GPUs each
+#   preemptible  cpu2                            low: its jobs give way to those of urgent
+#   urgent       cpu2                            high
+#   fragile      cpu3                            (a node to be set down)
 #
 # Nodes are daemons on the loopback interface. GPUs are links to /dev/null: SLURM counts them and sets
 # CUDA_VISIBLE_DEVICES, and nothing computes on them. CPUs and memory are made up, but the limit on a job's memory holds.
@@ -19,7 +20,7 @@ set -euo pipefail
 
 PACKAGES=(slurmctld slurmd slurmdbd slurm-client slurm-wlm-mysql-plugin munge mariadb-server-core mariadb-client-core)
 COMMANDS=(sacct sacctmgr sbatch scancel scontrol sinfo squeue srun)
-NODES=(cpu1 cpu2 gpu1 gpu2)
+NODES=(cpu1 cpu2 cpu3 gpu1 gpu2)
 UNSUPPORTED=77
 
 main() {
@@ -131,9 +132,10 @@ AccountingStorageTRES=gres/gpu
 NodeName=DEFAULT CPUs=8 CoresPerSocket=8 RealMemory=200000
 PartitionName=DEFAULT MaxTime=24:00:00 PreemptMode=OFF
 PartitionName=cpu Nodes=cpu1 Default=YES
-PartitionName=fragile Nodes=cpu2
-PartitionName=gpu Nodes=gpu[1-2] PriorityTier=10
-PartitionName=gpu_preempt Nodes=gpu[1-2] PriorityTier=1 PreemptMode=REQUEUE GraceTime=10
+PartitionName=gpu Nodes=gpu[1-2]
+PartitionName=preemptible Nodes=cpu2 PriorityTier=1 PreemptMode=REQUEUE GraceTime=10
+PartitionName=urgent Nodes=cpu2 PriorityTier=10
+PartitionName=fragile Nodes=cpu3
 CONF
   for node in "${!NODES[@]}"; do
     echo "NodeName=${NODES[node]} NodeHostname=$host NodeAddr=127.0.0.1 Port=${ports[node + 3]} $([[ ${NODES[node]} != gpu* ]] || echo Gres=gpu:h200:2)"
@@ -224,7 +226,7 @@ down() {
   {
     timeout 10 scancel --user root
     wait_until 15 no_jobs
-    for daemon in slurmd-{cpu1,cpu2,gpu1,gpu2} slurmctld slurmdbd mariadbd munged; do stop $daemon; done
+    for daemon in "${NODES[@]/#/slurmd-}" slurmctld slurmdbd mariadbd munged; do stop $daemon; done
     # What outlived its daemons: anything that was started with this folder in its environment, but for ourselves.
     for process in $(grep -lsFZ "$FOLDER/" /proc/[0-9]*/environ | tr '\0' '\n' | cut -d/ -f3); do
       [ "$process" = $$ ] || [ "$process" = $PPID ] || kill -9 "$process"

@@ -1,6 +1,7 @@
 """Checkouts on the cluster of cluster.sh, what Snakemake does in them, and what SLURM says about their jobs."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from scipy.ndimage import gaussian_filter
 
 from lvdm.config import merge
 from lvdm.data.video import write_h264
+from lvdm.files import write_text
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
@@ -61,14 +63,17 @@ class Job:
     nodes: str
     memory: int
     comment: str
-    folder: str
 
     @classmethod
     def read(cls, line: str) -> "Job":
-        """From a line of squeue or sacct, with the fields above in their order."""
-        id, state, partition, nodes, memory, comment, folder = line.split("|")
+        """From a line of squeue or sacct: folder, then the fields above in their order.
+
+        The last one may be the whole command that submitted the job. The accounting loses the comment of a job that
+        ends while it is away, but not that.
+        """
+        _, id, state, partition, nodes, memory, comment = line.split("|", maxsplit=6)
         megabytes = float(memory[:-1]) * {"M": 1, "G": 1024}[memory[-1]]
-        return cls(id, state.split()[0], partition, nodes, round(megabytes), comment, folder)
+        return cls(id, state.split()[0], partition, nodes, round(megabytes), re.search(r"\brule_[^\s']+", comment)[0])
 
 
 class Cluster:
@@ -78,18 +83,25 @@ class Cluster:
         self.folder = folder
 
     def ask(self, *command: str) -> str:
-        """The output of one of SLURM's commands."""
-        return subprocess.run(command, capture_output=True, check=True, encoding="utf-8").stdout
+        """The output of one of SLURM's commands. Raises ``ConnectionError`` when it fails."""
+        result = subprocess.run(command, capture_output=True, encoding="utf-8")
+        if result.returncode:
+            raise ConnectionError(f"{' '.join(command)}: {result.stderr}")
+        return result.stdout
 
     def queue(self, folder: Path, rule: str = "") -> list[Job]:
         """Jobs that were submitted from ``folder`` and are not done."""
-        return _submitted(self.ask("squeue", "--noheader", "--format=%i|%T|%P|%N|%m|%k|%Z"), folder, rule)
+        return _submitted(self.ask("squeue", "--noheader", "--format=%Z|%i|%T|%P|%N|%m|%k"), folder, rule)
 
     def jobs(self, folder: Path, rule: str = "") -> list[Job]:
         """All that the accounting knows of jobs that were submitted from ``folder``, in their order."""
-        fields = "--format=JobID,State,Partition,NodeList,ReqMem,Comment,WorkDir"
+        fields = "--format=WorkDir,JobID,State,Partition,NodeList,ReqMem,SubmitLine"
         lines = self.ask("sacct", "--allocations", "--duplicates", "--noheader", "--parsable2", fields)
         return _submitted(lines, folder, rule)
+
+    def restarts(self, job: Job) -> int:
+        """How often SLURM has put a job back into the queue."""
+        return int(re.search(r"\bRestarts=(\d+)", self.ask("scontrol", "show", "job", job.id))[1])
 
     def stop(self, daemon: str) -> None:
         """End a daemon of the cluster."""
@@ -104,8 +116,8 @@ class Cluster:
 
 
 def _submitted(lines: str, folder: Path, rule: str) -> list[Job]:
-    jobs = map(Job.read, lines.splitlines())
-    return [job for job in jobs if job.folder == str(folder) and f"rule_{rule}" in job.comment]
+    jobs = [Job.read(line) for line in lines.splitlines() if line.startswith(f"{folder}|")]
+    return [job for job in jobs if job.comment.startswith(f"rule_{rule}")]
 
 
 class Checkout:
@@ -114,8 +126,10 @@ class Checkout:
     def __init__(self, root: Path, cluster: Cluster):
         self.root, self.cluster = root, cluster
         self.runs: list[Snakemake] = []
+        self._pace = root.parent / "pace"
         self.environment = {
             **os.environ,
+            "PACE": str(self._pace),
             "PYTHONPATH": str(root),
             "PATH": os.pathsep.join(
                 [str(cluster.folder / "bin"), str(HERE / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]
@@ -126,6 +140,14 @@ class Checkout:
         """Lay ``changes`` over the small configuration."""
         path = self.root / CONFIG
         path.write_text(yaml.safe_dump(merge(yaml.safe_load(path.read_text()), changes), sort_keys=False))
+
+    def slow_down(self, seconds: float) -> None:
+        """Let each step of a training take so many seconds more, now and in later jobs."""
+        write_text(self._pace, str(seconds))
+
+    def hurry(self) -> None:
+        """Let trainings run as fast as they can again."""
+        self._pace.unlink()
 
     def start(self, *arguments: str, profile: str | None = "slurm", **environment: str) -> "Snakemake":
         """Start Snakemake, with a profile or on this machine alone; more variables of the environment by name."""
@@ -158,7 +180,7 @@ class Checkout:
                 return False
             try:
                 jobs = self.cluster.jobs(self.root)
-            except subprocess.CalledProcessError:  # another test has stopped the accounting
+            except ConnectionError:  # another test has stopped the accounting
                 return False
             return not any(job.state in ("PENDING", "RUNNING", "COMPLETING") for job in jobs)
 
@@ -166,7 +188,7 @@ class Checkout:
         return self.cluster.jobs(self.root, rule)
 
     def training(self, section: str = "autoencoder") -> "Training":
-        return Training(self.root / "results" / "first" / section, f"train-{section}")
+        return Training(self.root, section)
 
 
 class Snakemake:
@@ -215,8 +237,14 @@ class Snakemake:
 class Training:
     """What can be seen of a training from outside."""
 
-    def __init__(self, folder: Path, stage: str):
-        self.folder, self.stage = folder, stage
+    def __init__(self, root: Path, section: str):
+        self.root, self.stage = root, f"train-{section}"
+        self.folder = root / "results" / "first" / section
+
+    @property
+    def log(self) -> str:
+        """The log of its last attempt."""
+        return (self.root / "results" / "logs" / "first" / f"{self.stage}.log").read_text(encoding="utf-8")
 
     @property
     def weights(self) -> bytes:
@@ -228,11 +256,6 @@ class Training:
         """The published training curve."""
         return pd.read_csv(self.folder / "curve.csv")
 
-    def steps(self) -> int:
-        """Steps in the training curve so far."""
-        path = self.folder / "run" / "metrics.csv"
-        return int(path.read_text().splitlines()[-1].partition(",")[0].replace("step", "0")) if path.exists() else 0
-
     def saved(self) -> int:
         """Steps in the last checkpoint so far."""
         return max((int(path.stem) for path in self.folder.glob("run/checkpoints/[0-9]*.pt")), default=0)
@@ -243,7 +266,7 @@ class Training:
         for process in psutil.process_iter():
             try:
                 line = process.cmdline()
-                if self.stage in line[:3] and f"{process.cwd()}/" in f"{self.folder}/":
+                if self.stage in line[:3] and process.cwd() == str(self.root):
                     found.append(process)
             except (psutil.NoSuchProcess, psutil.ZombieProcess):
                 continue
