@@ -33,41 +33,33 @@ def main(folder: Path, command: list[str]) -> int:
         wasted = time.monotonic() - start > _WASTED_SECONDS and _saved(folder) == before
         if walltime_ends and wasted:
             _say(f"nothing new was saved in {folder} within the walltime of job {job}; set a longer one")
-        elif _is_running(job) and _requeue(job):
-            time.sleep(_PATIENCE_SECONDS)
+        elif _ask("squeue", "--noheader", "--jobs", job, "--format=%T") == "RUNNING":  # and not about to be cancelled
+            _say(f"stopped and saved; job {job} goes back into the queue")
+            if _ask("scontrol", "requeue", job) is not None:
+                time.sleep(_PATIENCE_SECONDS)
     return code
 
 
 def _run(command: list[str]) -> tuple[int, bool]:
     """The exit code of ``command``, and whether the end of the walltime was announced."""
-    received = []
+    received, processes = [], []
 
     def pass_on(number, frame):
         received.append(number)
-        process.send_signal(number)
+        for process in processes:
+            process.send_signal(number)
 
-    process = subprocess.Popen(command)
     former = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGUSR1)}
-    code = process.wait()
+    processes.append(subprocess.Popen(command))
+    code = processes[0].wait()
     for number, handler in former.items():
         signal.signal(number, handler)
-    return code, signal.SIGUSR1 in received
+    # A process that a signal ended is reported as a shell reports it.
+    return (code if code >= 0 else 128 - code), signal.SIGUSR1 in received
 
 
 def _saved(folder: Path) -> set[str]:
     return {path.name for path in (folder / "checkpoints").glob("*.pt")}
-
-
-def _is_running(job: str) -> bool:
-    """Whether the job is neither being cancelled nor at the end of its time."""
-    return _ask("squeue", "--noheader", "--jobs", job, "--format=%T") == "RUNNING"
-
-
-def _requeue(job: str) -> bool:
-    if _ask("scontrol", "requeue", job) is None:
-        return False
-    _say(f"stopped and saved; job {job} is in the queue again")
-    return True
 
 
 def _ask(*command: str) -> str | None:
