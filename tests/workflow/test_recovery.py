@@ -15,6 +15,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2] / "workflow"))
 from scripts import recovery
 
+from lvdm.cluster import slurm
+
 TARGET = "results/first/manifest.csv"
 
 
@@ -37,11 +39,13 @@ def run(folder):
     entered.path.unlink()
 
 
-def leave_record(folder, *, host=None, pid, started, age=0.0):
+def leave_record(folder, *, host=None, pid, started, submits=True, age=0.0):
     """What another Snakemake wrote of itself."""
     (folder / "runs").mkdir(exist_ok=True)
     path = folder / "runs" / "other.json"
-    path.write_text(json.dumps({"host": host or socket.gethostname(), "pid": pid, "started": started}))
+    path.write_text(
+        json.dumps({"host": host or socket.gethostname(), "pid": pid, "started": started, "submits": submits})
+    )
     os.utime(path, (time.time() - age, time.time() - age))
     return path
 
@@ -120,10 +124,26 @@ def test_jobs_of_a_living_one_are_left_alone(folder, run):
     assert not (folder.parent / "asked").exists()
 
 
-def test_without_slurm_there_is_nothing_to_cancel(folder, run):
-    record = leave_record(folder, **killed_process())
+def test_one_that_submitted_nothing_leaves_nothing_to_cancel(folder, run):
+    record = leave_record(folder, **killed_process(), submits=False)
+    answers(folder, "squeue", "echo there is no controller >&2; exit 1")
     run.cancel_leftovers(pytest.fail)
     assert not record.exists()
+
+
+def test_when_slurm_does_not_answer_the_jobs_are_not_forgotten(folder, run):
+    record = leave_record(folder, **killed_process())
+    answers(folder, "squeue", "echo there is no controller >&2; exit 1")
+    with pytest.raises(slurm.SlurmError, match="there is no controller"):
+        run.cancel_leftovers(pytest.fail)
+    assert record.exists()
+
+
+def test_a_run_that_submits_says_so(folder, run):
+    run.will_submit()
+    run.path.rename(folder / "runs" / "killed.json")
+    run.enter()
+    assert [other.submits for other in run.others()] == [True]
 
 
 def test_the_same_command_goes_on_after_kill(unfinished_tree):

@@ -20,4 +20,6 @@ elif not workflow.output_settings.dryrun:
 
     # After the lock is taken, and before the first job.
     onstart:
+        if workflow.non_local_exec:
+            run_record.will_submit()
         run_record.cancel_leftovers(logger.info)

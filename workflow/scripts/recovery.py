@@ -20,6 +20,7 @@ from pathlib import Path
 import psutil
 
 from lvdm.cluster import slurm
+from lvdm.files import write_text
 
 _HEARTBEAT_SECONDS = 30.0
 # Of another machine (clusters have several login nodes), where nobody here can look for the process.
@@ -38,6 +39,7 @@ class Other:
     path: Path
     name: str
     lives: bool
+    submits: bool
 
 
 class Run:
@@ -53,21 +55,27 @@ class Run:
     def enter(self) -> None:
         """Leave a record until this process ends. Goes before any look at others, so that two see each other."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.path.write_text(json.dumps(self._record), encoding="utf-8")
+        write_text(self.path, json.dumps(self._record))
         atexit.register(self.path.unlink, missing_ok=True)
         threading.Thread(target=self._beat, name="run-record", daemon=True).start()
+
+    def will_submit(self) -> None:
+        """Add to the record that jobs may be in SLURM's queue from now on."""
+        self._record["submits"] = True
+        write_text(self.path, json.dumps(self._record))
 
     def others(self) -> list[Other]:
         """The other Snakemakes of the folder: those that live, and those that were killed."""
         now = self.path.stat().st_mtime  # by the clock of the file system, as those of two machines may differ
         found = []
-        for path in sorted(self.folder.glob("*.json")):
+        for path in sorted(self.folder.glob("[!.]*.json")):
             if path != self.path:
-                # One that ends just now takes its record with it, and one that starts has not filled it in.
-                with suppress(FileNotFoundError, ValueError):
+                # One that ends just now takes its record with it.
+                with suppress(FileNotFoundError):
                     record = json.loads(path.read_text(encoding="utf-8"))
                     name = f"process {record['pid']} on {record['host']}"
-                    found.append(Other(path, name, _lives(record, now - path.stat().st_mtime)))
+                    lives = _lives(record, now - path.stat().st_mtime)
+                    found.append(Other(path, name, lives, record.get("submits", False)))
         return found
 
     def unlock(self, say: Say) -> None:
@@ -87,7 +95,7 @@ class Run:
         others = self.others()
         if not others or any(other.lives for other in others):
             return
-        if shutil.which("squeue") is not None:
+        if any(other.submits for other in others):
             _cancel(Path.cwd(), say)
         for other in others:
             other.path.unlink(missing_ok=True)
