@@ -31,7 +31,7 @@ test: $(INSTALLED)
 # After the demo, because one of the tests compares the cluster's tables with its. Exit code 77: no cluster here.
 test-slurm: demo
 	folder=$$(mktemp -d /tmp/lvdm-slurm-XXXX) && \
-	{ tests/slurm/cluster.sh $$folder/cluster $(VENV)/bin/python -m pytest -m slurm -n 4 --dist worksteal tests/slurm \
+	{ tests/slurm/cluster.sh $$folder/cluster $(VENV)/bin/python -m pytest -m slurm -n 4 --dist worksteal --durations 0 tests/slurm \
 		|| [ $$? = 77 ]; } && rm -rf $$folder
 
 lint: $(INSTALLED)

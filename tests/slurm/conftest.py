@@ -32,7 +32,7 @@ CONFIG = "tests/slurm/small.yaml"
 IMPATIENT = ["--slurm-init-seconds-before-status-checks", "3"]
 
 # Far more than anything takes: a limit that is met means that what is waited for does not come.
-PATIENCE_SECONDS = 900.0
+PATIENCE_SECONDS = 1800.0
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ pytestmark = pytest.mark.slurm
 def test_two_hundred_videos_take_few_submissions(checkout, write_videos):
     write_videos(checkout.root / "data" / "first", 200)
     shards = [f"results/first/shards/{name}.npy" for name in ("train-000", "heldout-000")]
-    checkout.finish(*shards)
+    checkout.finish(*shards, "--set-resources", "extract:slurm_partition=bulk")
     assert len(list((checkout.root / "results" / "first" / "frames").glob("*.mkv"))) == 200
     jobs = checkout.jobs()
     assert len([job for job in jobs if "extract" in job.comment]) <= 20
