@@ -130,6 +130,22 @@ def growing(start, each=0.0, of=None):
     return amount
 
 
+def in_a_group(rule, minutes):
+    """A resource function: ``minutes``, at most the share of the longest walltime that is left to each of a group.
+
+    What a group does not finish in one walltime it does at the next attempt, without what is done.
+    """
+
+    def amount(wildcards, attempt):
+        group = workflow.group_settings.overwrite_groups.get(rule)
+        members = workflow.group_settings.group_components.get(group, 1)
+        longest = workflow.global_resources.get("runtime").value
+        asked = minutes(wildcards, attempt)
+        return asked if longest is None else min(asked, max(1, longest // members))
+
+    return amount
+
+
 def videos(wildcards):
     """Videos of a data set."""
     return len(DATASETS[wildcards.dataset].videos)

@@ -73,7 +73,8 @@ rule extract:
         "../../envs/data.yaml"
     resources:
         mem_mb=growing(2000, 0.25, megabytes),
-        runtime=growing(10, 0.06, megabytes),
+        runtime=in_a_group("extract", growing(5, 0.02, megabytes)),
+        turn=1,
     shell:
         "lvdm extract --config {input.frozen:q} --video {input.video:q}"
         " --frames {output.frames:q} --record {output.record:q} --log {log:q}"
@@ -95,6 +96,7 @@ rule shard:
         "../../envs/data.yaml"
     resources:
         mem_mb=growing(2000),
-        runtime=growing(10, 0.5, members),
+        runtime=in_a_group("shard", growing(10, 0.5, members)),
+        turn=1,
     shell:
         "lvdm shard --config {input.frozen:q} --frames {input.frames:q} --shard {output.shard:q} --log {log:q}"

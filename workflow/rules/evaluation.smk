@@ -96,7 +96,8 @@ rule score:
         "../../envs/report.yaml"
     resources:
         mem_mb=growing(8000),
-        runtime=growing(120),
+        runtime=in_a_group("score", growing(120)),
+        turn=1,
     params:
         model=lambda wildcards: (
             "lvdm" if wildcards.model in DATASETS[wildcards.dataset].samplers else wildcards.model
