@@ -1,7 +1,8 @@
 # make demo    set up .venv, run the whole pipeline on videos that it makes itself, show the table
 # make doctor  the same set-up, then check that a run has all it needs (PROFILE=slurm: on the cluster, CONFIG=FILE)
 # make test    the same set-up, then the tests
-# make test-slurm  the tests on a SLURM cluster, brought up for them on this machine (root, Debian or Ubuntu)
+# make test-slurm  the tests on a SLURM cluster, brought up for them on this machine (root, Debian or Ubuntu);
+#                  SELECT=slurm with those that take long
 # make lint    formatting and lint of the package, the tests and the workflow
 # make clean   remove what the demo made (not .venv, and no data set but the demo's)
 
@@ -29,9 +30,10 @@ test: $(INSTALLED)
 	$(VENV)/bin/python -m pytest
 
 # After the demo, because one of the tests compares the cluster's tables with its. Exit code 77: no cluster here.
+test-slurm: SELECT = slurm and not slow
 test-slurm: demo
 	folder=$$(mktemp -d /tmp/lvdm-slurm-XXXX) && \
-	{ tests/slurm/cluster.sh $$folder/cluster $(VENV)/bin/python -m pytest -m slurm -n 4 --dist worksteal --durations 0 tests/slurm \
+	{ tests/slurm/cluster.sh $$folder/cluster $(VENV)/bin/python -m pytest -m "$(SELECT)" -n 4 --dist worksteal --durations 0 tests/slurm \
 		|| [ $$? = 77 ]; } && rm -rf $$folder
 
 lint: $(INSTALLED)

@@ -13,7 +13,6 @@
 #   preemptible  cpu2                            low: its jobs give way to those of urgent
 #   urgent       cpu2                            high
 #   fragile      cpu3                            (a node to be set down)
-#   bulk         cpu4                            (for so many jobs that others would wait)
 #
 # Nodes are daemons on the loopback interface. GPUs are links to /dev/null: SLURM counts them and sets
 # CUDA_VISIBLE_DEVICES, and nothing computes on them. CPUs and memory are made up, but the limit on a job's memory holds.
@@ -21,7 +20,7 @@ set -euo pipefail
 
 PACKAGES=(slurmctld slurmd slurmdbd slurm-client slurm-wlm-mysql-plugin munge mariadb-server-core mariadb-client-core)
 COMMANDS=(sacct sacctmgr sbatch scancel scontrol sinfo squeue srun)
-NODES=(cpu1 cpu2 cpu3 cpu4 gpu1 gpu2)
+NODES=(cpu1 cpu2 cpu3 gpu1 gpu2)
 UNSUPPORTED=77
 
 main() {
@@ -137,7 +136,6 @@ PartitionName=gpu Nodes=gpu[1-2]
 PartitionName=preemptible Nodes=cpu2 PriorityTier=1 PreemptMode=REQUEUE GraceTime=10
 PartitionName=urgent Nodes=cpu2 PriorityTier=10
 PartitionName=fragile Nodes=cpu3
-PartitionName=bulk Nodes=cpu4
 CONF
   for node in "${!NODES[@]}"; do
     echo "NodeName=${NODES[node]} NodeHostname=$host NodeAddr=127.0.0.1 Port=${ports[node + 3]} $([[ ${NODES[node]} != gpu* ]] || echo Gres=gpu:h200:2)"

@@ -37,9 +37,12 @@ def test_a_walltime_that_is_reached_twice(prepared, undisturbed, cluster):
     prepared.hurry()
     run.finish()
     assert_as_undisturbed(prepared.training(), undisturbed)
-    # The same job all the time: none of Snakemake's retries is used up.
-    attempts = [(attempt.id, attempt.state) for attempt in prepared.jobs()]
-    assert attempts == [(job.id, "REQUEUED"), (job.id, "REQUEUED"), (job.id, "COMPLETED")]
+    # The same job all the time: none of Snakemake's retries is used up. A busy machine may need more than three walltimes.
+    *before, last = prepared.jobs()
+    assert {attempt.id for attempt in before} == {last.id} == {job.id}
+    assert {attempt.state for attempt in before} == {"REQUEUED"}
+    assert len(before) >= 2
+    assert last.state == "COMPLETED"
 
 
 def test_preemption_by_a_higher_partition(prepared, undisturbed, cluster):

@@ -7,18 +7,30 @@ import pytest
 pytestmark = pytest.mark.slurm
 
 
+SHARDS = [f"results/first/shards/{name}.npy" for name in ("train-000", "heldout-000")]
+
+
 def test_two_hundred_videos_take_few_submissions(checkout, write_videos):
     write_videos(checkout.root / "data" / "first", 200)
-    shards = [f"results/first/shards/{name}.npy" for name in ("train-000", "heldout-000")]
-    checkout.finish(*shards, "--set-resources", "extract:slurm_partition=bulk", "--jobs", "3")
-    assert len(list((checkout.root / "results" / "first" / "frames").glob("*.mkv"))) == 200
+    # Held in the queue, because running them all takes two cores ten minutes.
+    run = checkout.start(*SHARDS, "--set-resources", "extract:slurm_extra='--hold'")
+    run.until(lambda: run.output.count("rule extract:") == 200, "200 videos")
+    jobs = run.until(lambda: run.output.count(" has been submitted") == len(checkout.queue()) and checkout.queue(), "all")
+    assert 1 <= len(jobs) <= 20
+    assert all("extract" in job.comment for job in jobs)
+    assert {job.memory for job in jobs} == {2000}, "as much as one of a group, because they take turns"
+
+
+@pytest.mark.parametrize("count", [40, pytest.param(200, marks=pytest.mark.slow)])
+def test_when_all_is_extracted_nothing_more_is_submitted(checkout, write_videos, count):
+    write_videos(checkout.root / "data" / "first", count)
+    checkout.finish(*SHARDS)
+    assert len(list((checkout.root / "results" / "first" / "frames").glob("*.mkv"))) == count
     jobs = checkout.jobs()
-    extractions = [job for job in jobs if "extract" in job.comment]
-    assert len(extractions) <= 20
-    assert {job.memory for job in extractions} == {2000}, "as much as one of a group, because they take turns"
+    assert len([job for job in jobs if "extract" in job.comment]) == -(-count // 32)
     assert {job.state for job in jobs} == {"COMPLETED"}
 
-    assert "Nothing to be done" in checkout.finish(*shards)
+    assert "Nothing to be done" in checkout.finish(*SHARDS)
     assert len(checkout.jobs()) == len(jobs)
 
 
