@@ -51,7 +51,7 @@ def by_kind(times: Iterable[tuple[str, float]]) -> dict[str, float]:
 
 
 class Profile(Callback):
-    """Looks at ``STEPS`` steps, after ``SKIPPED_STEPS``: a trace in ``folder/trace.json``, and in the log what took time.
+    """Looks at ``STEPS`` steps, after ``SKIPPED_STEPS``: ``folder/trace.json``, and in the log what took the time.
 
     The training is the same with it, but for the time that these steps take.
     """
