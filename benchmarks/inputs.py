@@ -25,10 +25,15 @@ _SMALL = 0.02
 
 
 def latent_shape(pipeline: PipelineConfig) -> tuple[int, int, int, int]:
-    """Channels, frames, height and width of the latent of a clip."""
-    clip, model = pipeline.data, pipeline.autoencoder.model
-    time, height, width = model.downsample
-    return model.latent_channels, clip.length // time, clip.resolution // height, clip.resolution // width
+    """Channels, frames, height and width of what the diffusion model learns."""
+    side, model = pipeline.data.resolution, pipeline.autoencoder.model
+    _, height, width = model.downsample
+    return model.latent_channels, pipeline.diffusion.model.temporal_length, side // height, side // width
+
+
+def clip_shape(pipeline: PipelineConfig) -> tuple[int, int, int, int]:
+    """Channels, frames, height and width of a clip in memory."""
+    return 3, pipeline.data.length, pipeline.data.resolution, pipeline.data.resolution
 
 
 def make_shard(folder: Path, clip: ClipConfig, videos: int) -> Path:
