@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lvdm.config import NetworkFile
 from lvdm.data.config import ClipConfig
-from lvdm.data.shards import write_shard
+from lvdm.data.shards import first_frames, write_shard
 from lvdm.files import write_json
 from lvdm.models.autoencoder import VideoAutoencoder
 from lvdm.models.perceptual import PerceptualDistance
@@ -33,7 +33,13 @@ def latent_shape(pipeline: PipelineConfig) -> tuple[int, int, int, int]:
 
 def clip_shape(pipeline: PipelineConfig) -> tuple[int, int, int, int]:
     """Channels, frames, height and width of a clip in memory."""
-    return 3, pipeline.data.length, pipeline.data.resolution, pipeline.data.resolution
+    return 3, pipeline.window, pipeline.data.resolution, pipeline.data.resolution
+
+
+def clip_config(pipeline: PipelineConfig) -> ClipConfig:
+    """What the diffusion model sees of a video."""
+    clip = {field: getattr(pipeline.data, field) for field in ClipConfig.model_fields}
+    return ClipConfig(**clip | {"length": pipeline.window})
 
 
 def make_shard(folder: Path, clip: ClipConfig, videos: int) -> Path:
@@ -43,6 +49,11 @@ def make_shard(folder: Path, clip: ClipConfig, videos: int) -> Path:
     path = folder / "train-000.npy"
     write_shard(path, clip.resolution, {f"video-{n}": len(frames) for n in range(videos)}, lambda id: [frames])
     return path
+
+
+def make_shard_of(folder: Path, clip: ClipConfig, count: int) -> Path:
+    """A shard of at least ``count`` windows, and few more."""
+    return make_shard(folder, clip, -(-count // len(first_frames(_FRAMES, clip))))
 
 
 def make_latents(folder: Path, shape: tuple[int, ...], windows: int) -> Path:
@@ -75,13 +86,18 @@ def diffusion_model(pipeline: PipelineConfig, **changes: object) -> DiffusionMod
     )
 
 
-def save_networks(folder: Path, pipeline: PipelineConfig) -> tuple[Path, Path]:
-    """Random weights of the autoencoder and of the diffusion model, as the stages read them."""
-    autoencoder, diffusion = folder / "autoencoder.safetensors", folder / "diffusion.safetensors"
-    model, record = pipeline.autoencoder.model, diffusion_model(pipeline)
-    save_model(autoencoder, VideoAutoencoder(model).state_dict(), model.model_dump(mode="json"))
-    save_model(diffusion, randomise(UNet(record.model)).state_dict(), record.model_dump(mode="json"))
-    return autoencoder, diffusion
+def save_autoencoder(folder: Path, pipeline: PipelineConfig) -> Path:
+    """Random weights of the autoencoder, as the stages read them."""
+    path, model = folder / "autoencoder.safetensors", pipeline.autoencoder.model
+    save_model(path, VideoAutoencoder(model).state_dict(), model.model_dump(mode="json"))
+    return path
+
+
+def save_diffusion(folder: Path, pipeline: PipelineConfig) -> Path:
+    """Random weights of the diffusion model, as the stages read them."""
+    path, model = folder / "diffusion.safetensors", diffusion_model(pipeline)
+    save_model(path, randomise(UNet(model.model)).state_dict(), model.model_dump(mode="json"))
+    return path
 
 
 class Vgg16(nn.Module):

@@ -60,9 +60,10 @@ class Clock:
 class Case:
     """Work to be measured.
 
-    ``measure(batch_size)`` returns the seconds of one batch. ``flops`` are those of one clip, of the function alone, not
-    of what is computed again. ``group``: what is compared with one another; a case named "baseline" is the
-    measure of its group. ``batch_sizes``: other ones than the benchmark's. ``context`` is entered around it.
+    ``measure(batch_size)`` returns the seconds of one batch. ``flops`` are those of one clip, of the function alone and
+    not of what is computed again for it. Cases of one ``group`` are compared, with that whose ``name`` is "baseline".
+    ``batch_sizes`` are other ones than the benchmark's. ``context`` is entered around the measurement. ``note`` stands
+    beside the name in the table.
     """
 
     group: str
@@ -72,6 +73,7 @@ class Case:
     dtype: torch.dtype
     batch_sizes: tuple[int, ...] | None = None
     context: Callable[[], AbstractContextManager] = nullcontext
+    note: str = ""
 
 
 class Benchmark:
@@ -114,6 +116,18 @@ class Benchmark:
             clock.mark()
         return statistics.median(clock.intervals())
 
+    def mean_seconds(self, clock: Clock) -> float:
+        """Of a batch, on a clock that was marked after each one of :attr:`batches`; the first ones do not count."""
+        intervals = clock.intervals()
+        if len(intervals) < self.batches - 1:
+            raise RuntimeError(f"the stage told of {len(intervals) + 1} batches, of {self.batches} that it computed")
+        return statistics.fmean(intervals[self.options.warmup :])
+
+    @property
+    def batches(self) -> int:
+        """How many of them a stage must compute for :meth:`mean_seconds`."""
+        return 1 + self.options.warmup + self.options.repeats
+
     def deployed(self, network: nn.Module, method: str = "forward") -> Callable[..., Any]:
         """A method of ``network`` as the stages run it: its place, its precision, without gradients."""
         function = getattr(network.eval().requires_grad_(False).to(self.device), method)
@@ -148,7 +162,8 @@ class Benchmark:
 
     def _row(self, case: Case, batch_size: int) -> dict[str, Any]:
         precision = str(case.dtype).removeprefix("torch.")
-        row = {"group": case.group, "name": case.name, "precision": precision, "batch_size": batch_size}
+        row = {"group": case.group, "name": case.name, "note": case.note, "precision": precision}
+        row["batch_size"] = batch_size
         self._start_anew()
         try:
             with case.context():
@@ -215,7 +230,8 @@ def make_parser(description: str, batch_sizes: Sequence[int], repeats: int = 20)
 
 
 def _line(row: dict[str, Any]) -> str:
-    start = [row["group"], row["name"], row["precision"], str(row["batch_size"])]
+    name = f"{row['name']} ({row['note']})" if row["note"] else row["name"]
+    start = [row["group"], name, row["precision"], str(row["batch_size"])]
     if "error" in row:
         return f"| {' | '.join(start)} | {row['error']} | | | | | |\n"
     memory = f"{row['gibibytes']:.1f}" if row["gibibytes"] is not None else ""

@@ -16,7 +16,7 @@ import flops
 import torch
 from baseline import PlainAutoencoder
 from baseline_steps import autoencoder_step
-from inputs import clip_shape, make_perceptual, make_shard
+from inputs import clip_config, clip_shape, make_perceptual, make_shard
 from measure import Benchmark, Case, make_parser
 from training import TimedAutoencoder, short, training_cases
 
@@ -36,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     width = _TINY_VGG_WIDTH if options.tiny else _VGG_WIDTH
     reconstruction = flops.FORWARD_AND_BACKWARD * (flops.encode(pipeline) + flops.decode(pipeline))
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        dataset = ClipDataset([make_shard(Path(folder), pipeline.data, options.videos)], pipeline.data)
+        clip = clip_config(pipeline)
+        dataset = ClipDataset([make_shard(Path(folder), clip, options.videos)], clip)
         perceptual = make_perceptual(Path(folder), width, benchmark.device)
         benchmark.run(
             [

@@ -26,12 +26,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return torch.randn(batch_size, *model.latent_shape, device=benchmark.device), t
 
     def plain(batch_size: int) -> float:
-        network, arrays = PlainUNet(model.model).to(benchmark.device), inputs(batch_size)
-        with torch.no_grad():
+        with benchmark.device, torch.no_grad():
+            network, arrays = PlainUNet(model.model), inputs(batch_size)
             return benchmark.seconds(lambda: network(*arrays))
 
     def ours(batch_size: int) -> float:
-        forward, arrays = benchmark.deployed(randomise(UNet(model.model))), inputs(batch_size)
+        with benchmark.device:
+            network = randomise(UNet(model.model))
+        forward, arrays = benchmark.deployed(network), inputs(batch_size)
         return benchmark.seconds(lambda: forward(*arrays))
 
     work = flops.unet(benchmark.pipeline)
