@@ -139,7 +139,7 @@ class Benchmark:
         return run
 
     def run(self, cases: Sequence[Case]) -> None:
-        """Measure all cases and print the table; baselines first, so that each row has its ratio."""
+        """Measure all cases; baselines first, so that each row has its ratio. Rows are in the order of the groups."""
         for case in sorted(cases, key=lambda case: case.name != BASELINE):
             for batch_size in case.batch_sizes or self.options.batch_size:
                 self.rows.append(self._row(case, batch_size))

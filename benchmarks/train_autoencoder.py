@@ -18,7 +18,7 @@ from baseline import PlainAutoencoder
 from baseline_steps import autoencoder_step
 from inputs import clip_config, clip_shape, make_perceptual, make_shard
 from measure import Benchmark, Case, make_parser
-from training import TimedAutoencoder, short, training_cases
+from training import TimedAutoencoder, compare_loops, short, training_cases
 
 from lvdm.data.datasets import ClipDataset
 from lvdm.models.discriminator import PatchDiscriminator
@@ -45,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 *_cases(benchmark, "full loss", dataset, perceptual, flops.full_loss(pipeline, width)),
             ]
         )
+    compare_loops(benchmark.rows)
     benchmark.finish()
 
 

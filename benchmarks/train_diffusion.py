@@ -17,7 +17,7 @@ from baseline import PlainAutoencoder, PlainUNet
 from baseline_steps import diffusion_step
 from inputs import clip_shape, diffusion_model, latent_shape, make_latents
 from measure import Benchmark, make_parser
-from training import TimedDiffusion, short, training_cases
+from training import TimedDiffusion, compare_loops, short, training_cases
 
 from lvdm.data.datasets import LatentDataset
 from lvdm.diffusion.schedule import make_schedule
@@ -48,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         dataset = LatentDataset([make_latents(Path(folder), latent_shape(pipeline), options.windows)])
         work = flops.FORWARD_AND_BACKWARD * flops.unet(pipeline)
         benchmark.run(training_cases(benchmark, "diffusion training", make, dataset, plain, work))
+    compare_loops(benchmark.rows)
     benchmark.finish()
 
 

@@ -4,7 +4,7 @@ import statistics
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from baseline_steps import as_shipped
@@ -12,14 +12,18 @@ from measure import BASELINE, Benchmark, Case, Clock
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lvdm.config import Config
 from lvdm.data.datasets import collate
 from lvdm.training.autoencoder import AutoencoderTraining
 from lvdm.training.checkpoint import Run
+from lvdm.training.config import TrainingConfig
 from lvdm.training.diffusion import DiffusionTraining
 from lvdm.training.distributed import ALONE, Processes
 from lvdm.training.loop import fit
 from lvdm.training.module import TrainingModule
+
+Training = TypeVar("Training", bound=TrainingConfig)
+
+_BARE, _LOOP = "bare step", "training loop"
 
 
 class Timed(TrainingModule):
@@ -53,7 +57,7 @@ class Unsaved(Run):
         """Nothing."""
 
 
-def short(training: Config, steps: int, batch_size: int | None, **changes: Any) -> Any:
+def short(training: Training, steps: int, batch_size: int | None, **changes: Any) -> Training:
     """A training of some steps, with one short validation, at its end."""
     fixed = {"steps": steps, "validate_every": 10**9, "validate_clips": 1, "picture_clips": 1, "checkpoint_every": 1e9}
     return training.replace(**fixed, batch_size=batch_size or training.batch_size, **changes)
@@ -81,6 +85,8 @@ def bare_step(module: TrainingModule, batch: Tensor) -> Callable[[], None]:
         for optimizer, loss in zip(optimizers, losses, strict=True):
             if loss is not None:
                 loss.backward(inputs=optimizer.param_groups[0]["params"])
+        for optimizer, loss in zip(optimizers, losses, strict=True):
+            if loss is not None:
                 optimizer.step()
         module.step += 1
         module.after_step()
@@ -115,6 +121,16 @@ def training_cases(
 
     return [
         Case(group, BASELINE, lambda size: benchmark.seconds(plain(size)), flops, torch.float32, context=as_shipped),
-        Case(group, "bare step", bare, flops, benchmark.machine.dtype),
-        Case(group, "training loop", loop, flops, benchmark.machine.dtype),
+        Case(group, _BARE, bare, flops, benchmark.machine.dtype),
+        Case(group, _LOOP, loop, flops, benchmark.machine.dtype),
     ]
+
+
+def compare_loops(rows: list[dict[str, Any]]) -> None:
+    """Add to the rows of training loops what share of the bare step's rate they reach."""
+    bare = {(row["group"], row["batch_size"]): row for row in rows if row["name"] == _BARE and "error" not in row}
+    for row in rows:
+        other = bare.get((row["group"], row["batch_size"]))
+        if row["name"] == _LOOP and "error" not in row and other is not None:
+            row["share_of_bare_step"] = row["clips_per_second"] / other["clips_per_second"]
+            row["note"] = f"{row['share_of_bare_step']:.1%} of the bare step"

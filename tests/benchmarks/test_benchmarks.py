@@ -44,6 +44,7 @@ def test_each_benchmark_measures_its_cases(tmp_path, capsys, name):
         found.setdefault(row["group"], []).append(row["name"])
         numbers = ["seconds", "clips_per_second", "flops_per_second", "share_of_peak"]
         numbers += [] if row["name"] == BASELINE else ["ratio"]
+        numbers += ["share_of_bare_step"] if row["name"] == "training loop" else []
         assert all(math.isfinite(row[key]) and row[key] > 0 for key in numbers), row
         assert row["clips_per_second"] == pytest.approx(row["batch_size"] / row["seconds"])
         assert row["gibibytes"] is None  # of a GPU
