@@ -258,10 +258,12 @@ class PlainBlock(nn.Module):
 
 
 class PlainAutoencoder(nn.Module):
-    """The video autoencoder."""
+    """The video autoencoder. Raises ``ValueError`` for another."""
 
     def __init__(self, config: AutoencoderConfig):
         super().__init__()
+        if config.kind != "video":
+            raise ValueError("the baseline is of the autoencoder of clips, not of frames; take another --config")
         halvings = [factor.bit_length() - 1 for factor in config.downsample]
         strides = [tuple(2 if level < count else 1 for count in halvings) for level in range(max(halvings))]
         wide = [config.hidden_channels * 2**level for level in range(len(strides) + 1)]

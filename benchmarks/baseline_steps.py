@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from lvdm.diffusion.schedule import Schedule
 from lvdm.models.discriminator import PatchDiscriminator
-from lvdm.models.perceptual import PerceptualDistance
 from lvdm.training.config import AutoencoderTrainingConfig, DiffusionTrainingConfig
 
 
@@ -80,12 +79,13 @@ def autoencoder_step(
     autoencoder: PlainAutoencoder,
     config: AutoencoderTrainingConfig,
     clips: Tensor,
-    perceptual: PerceptualDistance | None = None,
+    perceptual: Callable[[Tensor, Tensor], Tensor] | None = None,
     discriminator: PatchDiscriminator | None = None,
 ) -> Callable[[], None]:
     """One update from ``clips (B, 3, T, H, W)`` with Adam: of the L1 error alone, or with LPIPS and a discriminator.
 
-    With these, the clips are reconstructed again for the discriminator's own update.
+    ``perceptual`` is the distance ``(N,)`` of two batches of images. With a discriminator, the clips are reconstructed
+    again for its own update.
     """
     networks = [autoencoder] if discriminator is None else [autoencoder, discriminator]
     optimizers = [torch.optim.Adam(part.parameters(), config.learning_rate, config.betas) for part in networks]

@@ -15,7 +15,7 @@ import flops
 import torch
 from baseline import PlainAutoencoder, PlainUNet
 from baseline_steps import diffusion_step
-from inputs import clip_shape, diffusion_model, latent_shape, make_latents
+from inputs import clip_shape, diffusion_model, latent_shape, make_latents, randomise
 from measure import Benchmark, make_parser
 from training import TimedDiffusion, compare_loops, short, training_cases
 
@@ -33,9 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     def make(batch_size: int, steps: int) -> TimedDiffusion:
         training = short(pipeline.diffusion.training, steps, batch_size, accumulate=1)
-        return TimedDiffusion(
+        module = TimedDiffusion(
             model, training, benchmark.machine, lambda network, latents: torch.zeros(len(latents), 3, 4, 8, 8)
         )
+        randomise(module.unet)
+        return module
 
     def plain(batch_size: int) -> Callable[[], None]:
         unet = PlainUNet(model.model.replace(checkpointing=True)).to(benchmark.device)

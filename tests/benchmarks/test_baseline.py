@@ -1,6 +1,8 @@
 """The baseline of the benchmarks computes what the networks compute, so that their ratio means something."""
 
+import copy
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,14 +14,16 @@ from lvdm.diffusion.denoiser import Denoiser
 from lvdm.diffusion.samplers import ddpm
 from lvdm.diffusion.schedule import make_schedule
 from lvdm.models.autoencoder import VideoAutoencoder
-from lvdm.models.config import AutoencoderConfig, UNetConfig
+from lvdm.models.config import AutoencoderConfig, DiscriminatorConfig, FrameAutoencoderConfig, UNetConfig
+from lvdm.models.discriminator import PatchDiscriminator
 from lvdm.models.unet import UNet
+from lvdm.training.config import AutoencoderTrainingConfig, DiffusionTrainingConfig
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 from baseline import PlainAutoencoder, PlainUNet
-from baseline_steps import Ancestral
-from inputs import randomise
+from baseline_steps import Ancestral, autoencoder_step, diffusion_step
+from inputs import Vgg16, randomise
 
 AUTOENCODER = AutoencoderConfig(hidden_channels=4, norm_groups=4)
 
@@ -85,6 +89,43 @@ def test_the_autoencoder_is_ours():
 def test_other_forms_of_the_unet_are_refused(tiny_unet):
     with pytest.raises(ValueError, match="without given frames"):
         PlainUNet(tiny_unet.replace(noise_levels=251))
+
+
+def test_another_autoencoder_is_refused():
+    with pytest.raises(ValueError, match="not of frames"):
+        PlainAutoencoder(FrameAutoencoderConfig())
+
+
+def all_change(step: Callable[[], None], *networks: nn.Module) -> None:
+    """All but biases, some of which have no gradient: before a normalisation, or of a discriminator in its margins."""
+    parameters = [part for network in networks for part in network.parameters() if part.ndim > 1]
+    before = [parameter.detach().clone() for parameter in parameters]
+    step()
+    assert not any(torch.equal(old, new) for old, new in zip(before, parameters, strict=True))
+
+
+def test_a_step_of_diffusion_trains_the_whole_unet_alone(tiny_unet):
+    _, unet = unets(tiny_unet)
+    _, autoencoder = autoencoders()
+    kept = copy.deepcopy(autoencoder.state_dict())
+    clips = torch.rand(2, 3, 16, 32, 32) * 2 - 1
+    schedule = make_schedule(ScheduleConfig())
+    all_change(diffusion_step(unet, autoencoder, schedule, DiffusionTrainingConfig(), clips), unet)
+    torch.testing.assert_close(autoencoder.state_dict(), kept, rtol=0, atol=0)
+
+
+def test_a_step_of_the_full_loss_trains_both_networks():
+    _, autoencoder = autoencoders()
+    discriminator = PatchDiscriminator(DiscriminatorConfig(channels=4, layers=1))
+    vgg = Vgg16(width=4).requires_grad_(False)
+    step = autoencoder_step(
+        autoencoder,
+        AutoencoderTrainingConfig(),
+        torch.rand(1, 3, 8, 32, 32) * 2 - 1,
+        lambda images, targets: (vgg(images) - vgg(targets)).square().sum(dim=1),
+        discriminator,
+    )
+    all_change(step, autoencoder, discriminator)
 
 
 def test_ancestral_sampling_is_ours(tiny_unet):
