@@ -73,7 +73,7 @@ def _finish(folder: Path, plan: str) -> None:
             else:
                 path.mkdir(parents=True)
     # Touching goes job by job in the order of the plan, so outputs get younger than inputs.
-    _snakemake(folder, "--touch", "--cores", "1", "all")
+    _snakemake(folder, "--touch", "--forceall", "--cores", "1", "all")
     plan = _snakemake(folder, "-n", "all")
     assert NOTHING in plan, plan[-2000:]
 
