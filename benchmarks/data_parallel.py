@@ -13,14 +13,15 @@ The first ``--warmup`` steps (compilation, choice of kernels) are not timed. Wri
 import argparse
 import csv
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-import numpy as np
 import torch
+from inputs import diffusion_model, latent_shape, make_latents
+from training import TimedDiffusion, fit_seconds, short
 
 from lvdm import compute
 from lvdm.config import ComputeConfig, load
@@ -28,27 +29,9 @@ from lvdm.data.datasets import LatentDataset
 from lvdm.files import read_json, write_json
 from lvdm.stages.pipeline import PipelineConfig
 from lvdm.training import seeds
-from lvdm.training.checkpoint import Run
-from lvdm.training.config import DiffusionModelConfig, LatentScaling
-from lvdm.training.diffusion import DiffusionTraining
 from lvdm.training.distributed import start
-from lvdm.training.loop import fit
 
 WINDOWS = 512
-
-
-class Timed(DiffusionTraining):
-    """Notes when the warm-up and when the last step is done on the device."""
-
-    warmup = 0
-    times: tuple[float, ...] = ()
-
-    def after_step(self) -> None:
-        super().after_step()
-        if self.step in (self.warmup, self.config.steps):
-            if self.device.type == "cuda":
-                torch.cuda.synchronize()
-            self.times = (*self.times, time.perf_counter())
 
 
 def main() -> None:
@@ -57,7 +40,7 @@ def main() -> None:
         _train(options)
         return
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        _make_latents(Path(folder), load(PipelineConfig, options.config))
+        make_latents(Path(folder), latent_shape(load(PipelineConfig, options.config)), WINDOWS)
         runs = {
             "one": _run(options, Path(folder), "one", gpus=1, accumulate=1),
             "several": _run(options, Path(folder), "several", gpus=options.gpus, accumulate=options.gpus),
@@ -118,52 +101,30 @@ def _train(options: argparse.Namespace) -> None:
         processes.local_rank,
     )
     latents = LatentDataset([options.folder / "latents.npy"])
-    # No validation before the last step, and a short one then; no checkpoint but the last.
-    measured = {"steps": options.steps, "log_every": options.log_every, "validate_every": 10**9, "validate_clips": 1}
-    settings = {**pipeline.diffusion.training.model_dump(mode="json"), **measured, "checkpoint_every": 1e9}
-    settings |= {"accumulate": options.accumulate, "picture_clips": 1}
-    if options.batch_size:
-        settings["batch_size"] = options.batch_size
-    training = pipeline.diffusion.training.replace(**settings)
-    section = {name: getattr(pipeline.diffusion, name) for name in ("model", "schedule", "objective")}
-    scaling = LatentScaling(shift=0.0, scale=1.0, clips=WINDOWS)
-    model = DiffusionModelConfig(**section, latent_shape=tuple(latents[0].shape[1:]), scaling=scaling)
+    changes = {"accumulate": options.accumulate, "log_every": options.log_every}
+    training = short(pipeline.diffusion.training, options.steps, options.batch_size, **changes)
     torch.manual_seed(seeds.derive(training.seed, "weights"))
-    module = Timed(model, training, machine, lambda network, latents: torch.zeros(len(latents), 3, 4, 8, 8))
+    module = TimedDiffusion(
+        diffusion_model(pipeline), training, machine, lambda network, latents: torch.zeros(len(latents), 3, 4, 8, 8)
+    )
     module.warmup = options.warmup
     folder = options.folder / options.run
-    run = Run(folder, options.run)
-    fit(module, train=latents, heldout=None, run=run, workers=options.workers, processes=processes)
+    seconds = fit_seconds(module, latents, folder, options.workers, processes)
     if not processes.first:
         return
-    begun, ended = module.times
-    clips = (options.steps - options.warmup) * training.batch_size * training.accumulate
     cuda = machine.device.type == "cuda"
     with (folder / "metrics.csv").open(newline="") as file:
         curve = {row["step"]: float(row["loss"]) for row in csv.DictReader(file)}
-    for checkpoint in (folder / "checkpoints").iterdir():  # gigabytes
-        checkpoint.unlink()
     write_json(
         options.folder / f"{options.run}.json",
         {
             "device": torch.cuda.get_device_name() if cuda else "CPU",
             "precision": str(machine.dtype).removeprefix("torch."),
             "batch_size": training.batch_size,
-            "clips_per_second": clips / (ended - begun),
+            "clips_per_second": training.batch_size * training.accumulate / statistics.fmean(seconds),
             "curve": curve,
         },
     )
-
-
-def _make_latents(folder: Path, pipeline: PipelineConfig) -> None:
-    clip, model = pipeline.data, pipeline.diffusion.model
-    side = clip.resolution // pipeline.autoencoder.model.downsample[1]
-    moments = np.random.default_rng(0).standard_normal(
-        (WINDOWS, 2, model.in_channels, model.temporal_length, side, side), dtype=np.float32
-    )
-    moments[:, 1] -= 5  # log-variances: next to the means, a posterior is narrow
-    np.save(folder / "latents.npy", moments.astype(np.float16))
-    write_json(folder / "latents.json", {"windows": [["video", first] for first in range(WINDOWS)]})
 
 
 def _difference(first: dict[str, float], second: dict[str, float]) -> float:

@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
+from inputs import make_latents, make_shard
 from torch.utils.data import DataLoader, Dataset
 
 from lvdm import compute
@@ -21,7 +21,6 @@ from lvdm.config import ComputeConfig
 from lvdm.data.config import ClipConfig
 from lvdm.data.datasets import ClipDataset, LatentDataset, collate
 from lvdm.data.sampler import StepBatchSampler
-from lvdm.data.shards import write_shard
 from lvdm.files import write_json
 
 
@@ -29,11 +28,12 @@ def main() -> None:
     options = _options()
     compute.setup(ComputeConfig(device="cpu", threads=1))
     clip = ClipConfig(resolution=options.resolution, length=options.length, step=options.length // 2)
+    latent = (4, clip.length // 4, clip.resolution // 8, clip.resolution // 8)
     result = {"resolution": clip.resolution, "length": clip.length, "batch_size": options.batch_size}
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         datasets = {
-            "clips": ClipDataset([_make_shard(Path(folder), clip, options.videos)], clip),
-            "latents": LatentDataset([_make_latents(Path(folder), clip, options.windows)]),
+            "clips": ClipDataset([make_shard(Path(folder), clip, options.videos)], clip),
+            "latents": LatentDataset([make_latents(Path(folder), latent, options.windows)]),
         }
         for name, dataset in datasets.items():
             rates = result[name] = _measure(dataset, options.batch_size, options.batches)
@@ -73,23 +73,6 @@ def _measure(dataset: Dataset, batch_size: int, batches: int) -> dict[str, float
         "mebibytes_per_second": size / 2**20 / seconds,
         "seconds_an_epoch": len(dataset) / rate,
     }
-
-
-def _make_shard(folder: Path, clip: ClipConfig, videos: int) -> Path:
-    generator = np.random.default_rng(0)
-    frames = generator.integers(0, 256, (256, clip.resolution, clip.resolution, 3), dtype=np.uint8)
-    path = folder / "train-000.npy"
-    write_shard(path, clip.resolution, {f"video-{n}": len(frames) for n in range(videos)}, lambda id: [frames])
-    return path
-
-
-def _make_latents(folder: Path, clip: ClipConfig, windows: int) -> Path:
-    side = clip.resolution // 8
-    moments = np.random.default_rng(0).standard_normal((windows, 2, 4, clip.length // 4, side, side))
-    path = folder / "latents.npy"
-    np.save(path, moments.astype(np.float16))
-    write_json(path.with_suffix(".json"), {"windows": [["video", first] for first in range(windows)]})
-    return path
 
 
 if __name__ == "__main__":

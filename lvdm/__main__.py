@@ -124,6 +124,9 @@ def _stage_parser(stage: str, run: Callable) -> argparse.ArgumentParser:
     parser.add_argument("--debug", action="store_true", help="show where in the code an error arose")
     for name, parameter in keywords.items():
         kind, several = _value_type(hints[name])
+        if kind is bool:
+            parser.add_argument(f"--{name.replace('_', '-')}", action="store_true")
+            continue
         required = parameter.default is inspect.Parameter.empty
         parser.add_argument(
             f"--{name.replace('_', '-')}",

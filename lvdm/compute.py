@@ -3,6 +3,7 @@
 import ctypes
 import logging
 import platform
+import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -28,6 +29,25 @@ class Compute:
         if self.dtype == torch.float32:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=self.dtype)
+
+    def measure_peak(self) -> float:
+        """Floating point operations per second of a large matrix product in ``dtype``: the most that can be had."""
+        size = 8192 if self.device.type == "cuda" else 1024
+        generator = torch.Generator(self.device).manual_seed(0)
+        matrix = torch.randn(size, size, generator=generator, device=self.device).to(self.dtype)
+        times = []
+        for _ in range(4):  # the first one chooses kernels
+            self.wait()
+            start = time.perf_counter()
+            _ = matrix @ matrix
+            self.wait()
+            times.append(time.perf_counter() - start)
+        return 2 * size**3 / min(times)
+
+    def wait(self) -> None:
+        """Until the device has done all that it was given."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
 
 
 def setup(config: ComputeConfig, local_rank: int = 0) -> Compute:

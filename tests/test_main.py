@@ -39,6 +39,18 @@ def test_each_stage_has_its_help(stage, capsys):
     assert "--log" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("arguments", "given"), [(["--profile"], True), ([], False)])
+def test_a_switch_takes_no_value(monkeypatch, arguments, given):
+    seen = []
+
+    def run(*, profile: bool = False) -> None:
+        seen.append(profile)
+
+    monkeypatch.setattr("lvdm.stages.table.run", run)
+    assert main(["table", *arguments]) == 0
+    assert seen == [given]
+
+
 def test_a_stage_runs_by_hand_and_logs_to_the_file(demo_videos, tmp_path):
     log = tmp_path / "logs" / "run.log"
     done = subprocess.run(

@@ -65,8 +65,7 @@ def list_videos(
 
 def frame_files(folder: Path) -> list[Path]:
     """The images in a folder in natural order: frame2.png comes before frame10.png."""
-    images = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != "."]
-    return sorted((path for path in images if path.is_file()), key=lambda path: (_natural(path.name), path.name))
+    return sorted(filter(_is_frame, folder.iterdir()), key=lambda path: (_natural(path.name), path.name))
 
 
 def split_videos(ids: Iterable[str], heldout: float | Sequence[str]) -> dict[str, str]:
@@ -155,12 +154,22 @@ def _video_files(pattern: str, nothing: str) -> list[Path]:
 def _frame_folders(root: Path, nothing: str) -> list[Path]:
     if not root.is_dir():
         raise EmptyDatasetError(nothing)
-    if frame_files(root):
+    if _holds_frames(root):
         raise ValueError(f"{root} holds images itself; give the folder above it, which has one folder a video")
-    folders = sorted(path for path in root.rglob("*") if path.is_dir() and frame_files(path))
+    below = (Path(parent, name) for parent, names, _ in os.walk(root) for name in names)
+    folders = sorted(filter(_holds_frames, below))
     if not folders:
         raise EmptyDatasetError(nothing)
     return folders
+
+
+def _holds_frames(folder: Path) -> bool:
+    # The first will do: a data set has hundreds of thousands, and every plan asks.
+    return any(map(_is_frame, folder.iterdir()))
+
+
+def _is_frame(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != "." and path.is_file()
 
 
 def _text(path: Path) -> str:

@@ -38,6 +38,7 @@ def run(
     picture: Path,
     gpus: int = 1,
     nodes: int = 1,
+    profile: bool = False,
 ) -> None:
     """Train the video autoencoder.
 
@@ -46,6 +47,7 @@ def run(
     `perceptual` where `loss.perceptual` states one. Writes `weights` (.safetensors, and the model's configuration as
     .json beside it), `curve` (.csv), `quality` (.csv: step, split, clips, metric, value) and `picture` (.png:
     originals and reconstructions). `gpus` GPUs on each of `nodes` train together (on CPUs: processes).
+    `profile` says in the log where the time of a few steps goes, and writes a trace of them into `run_folder`.
     """
     check_initial(config.init, initial)
     check_processes(config.training, gpus, nodes)
@@ -68,6 +70,7 @@ def run(
         run=trained,
         workers=config.compute.workers,
         processes=processes,
+        profile=profile,
     )
     if not processes.first:
         return

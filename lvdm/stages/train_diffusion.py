@@ -42,6 +42,7 @@ def run(
     picture: Path,
     gpus: int = 1,
     nodes: int = 1,
+    profile: bool = False,
 ) -> None:
     """Train the latent diffusion model.
 
@@ -51,6 +52,7 @@ def run(
     and the model as .json beside it), `curve` (.csv), `quality` (.csv: step, split, clips, metric, value; held-out
     error by noise level) and `picture` (.png: clips drawn at the end; for prediction and interpolation, from frames
     of held-out clips). `gpus` GPUs on each of `nodes` train together (on CPUs: processes).
+    `profile` says in the log where the time of a few steps goes, and writes a trace of them into `run_folder`.
     """
     check_initial(config.init, initial)
     check_processes(config.training, gpus, nodes)
@@ -74,6 +76,7 @@ def run(
         run=trained,
         workers=config.compute.workers,
         processes=processes,
+        profile=profile,
     )
     if not processes.first:
         return

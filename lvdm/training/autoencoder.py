@@ -85,6 +85,9 @@ class AutoencoderTraining(TrainingModule):
         clips = to_float(batch)
         return film_strips(clips, self._reconstruct(clips))
 
+    def run_model(self, batch: Tensor) -> None:
+        self._reconstruct(to_float(batch))
+
     def _reconstruct(self, clips: Tensor) -> Tensor:
         return self.autoencoder.decode(self.autoencoder.encode(clips).mode())
 

@@ -60,19 +60,23 @@ class Curve(Callback):
 
 
 class ProgressLines(Callback):
-    """A bar on a terminal, and a line in the log every few seconds."""
+    """A bar on a terminal, and a line in the log every few seconds: clips/s, and what the device makes of its peak."""
 
-    def __init__(self, progress: Progress, curve: Curve):
-        self.progress, self.curve = progress, curve
+    def __init__(self, progress: Progress, curve: Curve, item: Tensor):
+        self.progress, self.curve, self.item = progress, curve, item
 
     def on_train_start(self, trainer: Trainer, module: TrainingModule) -> None:
+        # Of all devices: each of the processes has one.
+        peak = module.compute.measure_peak() * module.processes.size
+        self._share = module.model_flops(self.item) / peak
         self._start, self._first = time.monotonic(), module.step
 
     def on_train_batch_end(
         self, trainer: Trainer, module: TrainingModule, outputs: dict[str, Tensor], batch: Tensor, batch_idx: int
     ) -> None:
         clips = (module.step - self._first) * module.config.batch_size * module.config.accumulate
-        values = {"clips/s": clips / max(time.monotonic() - self._start, 1e-9)}
+        rate = clips / max(time.monotonic() - self._start, 1e-9)
+        values = {"clips/s": rate, "% of peak": 100 * rate * self._share}
         if "loss" in self.curve.latest:
             values["loss"] = self.curve.latest["loss"]
         self.progress.advance(1, **values)

@@ -89,6 +89,12 @@ class DiffusionTraining(TrainingModule):
         """Clips that the averaged network draws, one a row, their frames from left to right."""
         return film_strips(self.preview(self.averaged, self.model.scaling.normalise(batch[:, 0].float())))
 
+    def run_model(self, batch: Tensor) -> None:
+        x = batch[:, 0].float()
+        levels = torch.zeros(len(x), dtype=torch.long, device=x.device)
+        told = {"mask": torch.zeros_like(x[:, :1]), "noise_level": levels} if self.model.task != "unconditional" else {}
+        self.unet(x, levels, **told)
+
     def _errors(self, network: nn.Module, moments: Tensor, t: Tensor, generator: torch.Generator) -> Tensor:
         """The error of each clip at level ``t (B,)``: ``(B,)``.
 

@@ -5,7 +5,8 @@
 - ``metrics.csv``: the training curve, a row every ``log_every`` steps;
 - ``quality.csv``: columns step, split, clips, metric, value;
 - ``picture.png``: the module's picture after the last validation;
-- ``checkpoints/``: the last two states.
+- ``checkpoints/``: the last two states;
+- ``profile/trace.json``, where a profile was asked for.
 
 and the trained weights in the module. A killed run that is started again ends with the same weights and the
 same tables, bit for bit on the CPU, as one that was not disturbed.
@@ -37,6 +38,7 @@ from lvdm.training.checkpoint import Run
 from lvdm.training.distributed import ALONE, Processes
 from lvdm.training.module import TrainingModule
 from lvdm.training.owner import owned
+from lvdm.training.profile import Profile
 from lvdm.training.stop import StopRequested, StopSignals, ignore_stop_signals
 from lvdm.training.tables import GrowingTable
 
@@ -70,12 +72,14 @@ def fit(
     run: Run,
     workers: int = 0,
     processes: Processes = ALONE,
+    profile: bool = False,
 ) -> None:
     """Train ``module`` for ``module.config.steps`` steps, resuming what ``run.folder`` holds of the same run.
 
     Items of the data sets are tensors. Without ``heldout`` items the quality is measured on training items,
     and the column ``split`` of the table says so. ``workers`` processes load the data (0: this one). Each of
     ``processes`` calls this with the same arguments; the first one alone leaves the records and validates.
+    ``profile`` looks at where the time of a few steps goes (:class:`~lvdm.training.profile.Profile`).
     Waits while another training has the folder.
     Raises ``SystemExit(75)`` after SIGTERM or SIGUSR1, once the step is finished and the state is saved, and
     ``ValueError`` when the loss is not finite or a checkpoint does not fit the module.
@@ -93,8 +97,9 @@ def fit(
                     validation = _validation(module, train, heldout, GrowingTable(run.folder / "quality.csv"), stop)
                     for table in (curve.table, validation.table):
                         table.cut(module.step)
-                    lines = ProgressLines(held.enter_context(_progress(module)), curve)
-                    callbacks = [StillOwner(owner), curve, lines, *callbacks, validation]
+                    lines = ProgressLines(held.enter_context(_progress(module)), curve, train[0])
+                    profiles = [Profile(run.folder / "profile")] if profile else []
+                    callbacks = [*profiles, StillOwner(owner), curve, lines, *callbacks, validation]
                 if module.step < module.config.steps:
                     _train(module, train, callbacks, workers)
             if owner is not None:

@@ -6,6 +6,7 @@ Subclass :class:`TrainingModule`, keep the networks (and averaged copies of them
 - ``losses(batch, generator)``: one loss for each of them, and numbers for the training curve;
 - ``validate(batches)``: numbers for the table of held-out quality;
 - ``picture(batch)``: an image that tells a person how it goes;
+- ``run_model(item)``: a forward pass, whose operations are counted;
 - ``after_step()``, where something follows an update (averaging the weights, say).
 
 All state of a training is in the module's ``state_dict()``, in its optimisers and in ``step``; whatever is
@@ -20,6 +21,8 @@ import numpy as np
 import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
 
 from lvdm.compute import Compute
 from lvdm.training import seeds
@@ -73,8 +76,24 @@ class TrainingModule(LightningModule, ABC):
     def picture(self, batch: Tensor) -> np.ndarray:
         """An image, uint8 (H, W, 3), made of the ``picture_clips`` items in ``batch``."""
 
+    @abstractmethod
+    def run_model(self, batch: Tensor) -> None:
+        """The forward passes of the model itself in the training on ``batch``, without those of its losses."""
+
     def after_step(self) -> None:
         """Called after each update, with ``step`` already counting it."""
+
+    def model_flops(self, item: Tensor) -> int:
+        """Floating point operations of the model in the training on one item; nothing is computed to count them.
+
+        A backward pass counts as two forward passes, and what is done beside the model is left out: so it is usual
+        for the share of a device's peak that a model makes use of (Chowdhery et al. 2022, arXiv 2204.02311, B).
+        """
+        batch = item.to(self.device)[None]
+        fake, counter = FakeTensorMode(allow_non_fake_inputs=True), FlopCounterMode(display=False)
+        with torch.no_grad(), fake, counter:
+            self.run_model(fake.from_tensor(batch))
+        return 3 * counter.get_total_flops()
 
     def generator(self, *purpose: int | str) -> torch.Generator:
         """A generator on the module's device for one purpose; the same one each time it is asked for."""

@@ -139,6 +139,12 @@ def test_frame_folders_missing_or_one_level_too_deep(tmp_path):
         list_videos(frames=str(tmp_path))
 
 
+def test_a_frame_folder_may_be_a_link_and_needs_an_image_that_shows(tmp_path):
+    touch(tmp_path, "elsewhere/v/1.png", "data/hidden/.1.png", "data/folder/1.png/notes.txt")
+    (tmp_path / "data" / "linked").symlink_to(tmp_path / "elsewhere" / "v")
+    assert [video.id for video in list_videos(frames=str(tmp_path / "data"))] == ["linked"]
+
+
 def test_frames_come_in_natural_order(tmp_path):
     touch(tmp_path, "f10.png", "f9.png", "f1.png", ".hidden.png", "notes.txt")
     assert [file.name for file in frame_files(tmp_path)] == ["f1.png", "f9.png", "f10.png"]

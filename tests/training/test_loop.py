@@ -1,7 +1,9 @@
 """The loop, on a module small enough that a training takes a moment."""
 
 import csv
+import json
 import os
+import re
 import signal
 from collections.abc import Iterable
 from pathlib import Path
@@ -70,6 +72,9 @@ class TwoLayers(TrainingModule):
 
     def picture(self, batch: Tensor) -> np.ndarray:
         return np.full((8, 8 * len(batch), 3), 128, dtype=np.uint8)
+
+    def run_model(self, batch: Tensor) -> None:
+        self.second(self.first(batch))
 
 
 def config(**changes) -> TrainingConfig:
@@ -224,6 +229,35 @@ def test_nothing_of_lightning_is_left_behind(undisturbed, tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     train(tmp_path / "run", steps=1)
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_operations_are_counted_without_computing(undisturbed):
+    module, _ = undisturbed
+    # Products and sums of both layers, forward once and backward twice.
+    assert module.model_flops(torch.full((4,), torch.nan)) == 3 * 2 * (4 * 4 + 4 * 1)
+
+
+def test_progress_shows_the_share_of_the_peak(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("lvdm.progress.LINE_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(Compute, "measure_peak", lambda self: 1e6)
+    with caplog.at_level("INFO"):
+        module = train(tmp_path)
+    lines = re.findall(r"clips/s ([\d.e+]+), % of peak ([\d.e+-]+)", caplog.text)
+    rates, shares = np.array(lines, dtype=float).T
+    np.testing.assert_allclose(shares, 100 * rates * module.model_flops(Rows()[0]) / 1e6, rtol=2e-3)
+
+
+def test_a_profile_changes_nothing(undisturbed, tmp_path, caplog):
+    module, folder = undisturbed
+    watched = TwoLayers(config())
+    with caplog.at_level("INFO"):
+        fit(watched, train=Rows(), heldout=Rows(5), run=Run(tmp_path, "identity"), profile=True)
+    assert_same_training(module, folder, watched, tmp_path)
+    events = json.loads((tmp_path / "profile" / "trace.json").read_text())["traceEvents"]
+    assert {"aten::addmm", "aten::mul"} <= {event["name"] for event in events}
+    assert "profile of steps 8 to 12" in caplog.text
+    shares = [float(share) for share in re.findall(r"^INFO.* ([\d.]+) %  .* ms a step", caplog.text, re.MULTILINE)]
+    assert sum(shares) == pytest.approx(100, abs=0.5)
 
 
 def test_learning_rate_warms_up_and_decays():

@@ -100,7 +100,7 @@ class Dataset:
         split = self.protocols[protocol].real.split
         return SPLITS if split == "all" else (split,)
 
-    @property
+    @cached_property
     def chunks(self) -> dict[str, tuple[int, int]]:
         """Name of a chunk of the generated videos to its first video and its number of videos."""
         return chunks(self.config.sample.videos, self.config.sample.chunk_size)
