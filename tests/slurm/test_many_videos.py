@@ -15,8 +15,9 @@ def test_two_hundred_videos_take_few_submissions(checkout, write_videos):
     # Held in the queue, because running them all takes two cores ten minutes.
     run = checkout.start(*SHARDS, "--set-resources", "extract:slurm_extra='--hold'")
     run.until(lambda: run.output.count("rule extract:") == 200, "200 videos")
-    jobs = run.until(lambda: run.output.count(" has been submitted") == len(checkout.queue()) and checkout.queue(), "all")
-    assert 1 <= len(jobs) <= 20
+    run.until(lambda: run.output.count(" has been submitted") == len(checkout.queue()) > 0, "their jobs")
+    jobs = checkout.queue()
+    assert len(jobs) <= 20
     assert all("extract" in job.comment for job in jobs)
     assert {job.memory for job in jobs} == {2000}, "as much as one of a group, because they take turns"
 
