@@ -37,7 +37,7 @@ def test_a_walltime_that_is_reached_twice(prepared, undisturbed, cluster):
     prepared.hurry()
     run.finish()
     assert_as_undisturbed(prepared.training(), undisturbed)
-    # The same job all the time: none of Snakemake's retries is used up. A busy machine may need more than three walltimes.
+    # The same job all the time: none of Snakemake's retries is used up. A busy machine may need more walltimes.
     *before, last = prepared.jobs()
     assert {attempt.id for attempt in before} == {last.id} == {job.id}
     assert {attempt.state for attempt in before} == {"REQUEUED"}
