@@ -28,7 +28,7 @@ BASELINE = "baseline"
 _FOLDER = Path(__file__).parent
 _PRESET = _FOLDER.parent / "config" / "presets" / "col.yaml"
 _TINY = _FOLDER / "tiny.yaml"
-_MATRIX = {"cuda": 8192, "cpu": 1024}
+_MATRIX = {"cuda": 8192, "cpu": 2048}
 
 
 class Clock:

@@ -32,7 +32,7 @@ class Compute:
 
     def measure_peak(self) -> float:
         """Floating point operations per second of a large matrix product in ``dtype``: the most that can be had."""
-        size = 8192 if self.device.type == "cuda" else 1024
+        size = 8192 if self.device.type == "cuda" else 1536
         generator = torch.Generator(self.device).manual_seed(0)
         matrix = torch.randn(size, size, generator=generator, device=self.device).to(self.dtype)
         times = []
