@@ -12,7 +12,6 @@ The first ``--warmup`` steps (compilation, choice of kernels) are not timed. Wri
 
 import argparse
 import csv
-import json
 import statistics
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from pathlib import Path
 
 import torch
 from inputs import diffusion_model, latent_shape, make_latents
+from output import write_result
 from training import TimedDiffusion, fit_seconds, short
 
 from lvdm import compute
@@ -58,10 +58,7 @@ def main() -> None:
         "curves": {name: found["curve"] for name, found in runs.items()},
     }
     _print_table(result)
-    if options.out:
-        write_json(options.out, result)
-    else:
-        sys.stdout.write(json.dumps(result) + "\n")
+    write_result(result, options.out)
 
 
 def _options() -> argparse.Namespace:

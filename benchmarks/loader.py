@@ -7,13 +7,13 @@ as in every epoch but the first), then measures. Writes JSON to ``--out`` and a 
 """
 
 import argparse
-import json
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 from inputs import make_latents, make_shard
+from output import write_result
 from torch.utils.data import DataLoader, Dataset
 
 from lvdm import compute
@@ -21,7 +21,6 @@ from lvdm.config import ComputeConfig
 from lvdm.data.config import ClipConfig
 from lvdm.data.datasets import ClipDataset, LatentDataset, collate
 from lvdm.data.sampler import StepBatchSampler
-from lvdm.files import write_json
 
 
 def main() -> None:
@@ -41,10 +40,7 @@ def main() -> None:
                 f"{name}: {rates['clips_per_second']:.0f} clips/s, {rates['mebibytes_per_second']:.0f} MiB/s, "
                 f"an epoch of {len(dataset)} in {rates['seconds_an_epoch']:.2f} s\n"
             )
-    if options.out:
-        write_json(options.out, result)
-    else:
-        sys.stdout.write(json.dumps(result) + "\n")
+    write_result(result, options.out)
 
 
 def _options() -> argparse.Namespace:

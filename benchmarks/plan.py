@@ -9,7 +9,6 @@ median of ``--repeats``. Writes JSON to ``--out`` and a line for each plan.
 """
 
 import argparse
-import json
 import os
 import re
 import statistics
@@ -20,8 +19,9 @@ import time
 from pathlib import Path
 
 import yaml
+from output import write_result
 
-from lvdm.files import write_json, write_text
+from lvdm.files import write_text
 
 REPOSITORY = Path(__file__).parents[1]
 PROFILES = {"no profile": [], "profile slurm": ["--profile", str(REPOSITORY / "profiles" / "slurm")]}
@@ -41,10 +41,7 @@ def main() -> None:
             for profile, arguments in PROFILES.items():
                 seconds = result[f"{state}, {profile}"] = _measure(folder, options.repeats, *arguments)
                 sys.stdout.write(f"{state}, {profile}: {seconds:.1f} s for {result['jobs']} jobs\n")
-    if options.out:
-        write_json(options.out, result)
-    else:
-        sys.stdout.write(json.dumps(result) + "\n")
+    write_result(result, options.out)
 
 
 def _options() -> argparse.Namespace:
