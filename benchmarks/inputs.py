@@ -43,9 +43,9 @@ def clip_config(pipeline: PipelineConfig) -> ClipConfig:
 
 
 def make_shard(folder: Path, clip: ClipConfig, videos: int) -> Path:
-    """A shard of ``videos`` videos of 256 frames, which are noise."""
+    """A shard of ``videos`` videos, all of the same 256 frames of noise, or of as many as a longer clip covers."""
     generator = np.random.default_rng(0)
-    frames = generator.integers(0, 256, (_FRAMES, clip.resolution, clip.resolution, 3), dtype=np.uint8)
+    frames = generator.integers(0, 256, (_frames(clip), clip.resolution, clip.resolution, 3), dtype=np.uint8)
     path = folder / "train-000.npy"
     write_shard(path, clip.resolution, {f"video-{n}": len(frames) for n in range(videos)}, lambda id: [frames])
     return path
@@ -53,7 +53,12 @@ def make_shard(folder: Path, clip: ClipConfig, videos: int) -> Path:
 
 def make_shard_of(folder: Path, clip: ClipConfig, count: int) -> Path:
     """A shard of at least ``count`` windows, and few more."""
-    return make_shard(folder, clip, -(-count // len(first_frames(_FRAMES, clip))))
+    return make_shard(folder, clip, -(-count // len(first_frames(_frames(clip), clip))))
+
+
+def _frames(clip: ClipConfig) -> int:
+    """Of a video."""
+    return max(_FRAMES, clip.span)
 
 
 def make_latents(folder: Path, shape: tuple[int, ...], windows: int) -> Path:

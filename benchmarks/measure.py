@@ -1,4 +1,4 @@
-"""What the benchmarks of the networks share: their options, timing, floating-point operations, table and JSON.
+"""What the benchmarks of the networks share: their options, timing, floating-point operations, memory and JSON.
 
 A benchmark is a list of :class:`Case`: work that is measured at each batch size, one of it the baseline.
 """
@@ -6,6 +6,7 @@ A benchmark is a list of :class:`Case`: work that is measured at each batch size
 import argparse
 import gc
 import json
+import logging
 import statistics
 import sys
 import time
@@ -13,22 +14,28 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import torch
+from inputs import clip_shape
+from memory import largest_batches
+from options import add_common_options, config_path, load_pipeline
+from table import head_line, largest_table, row_line, rows_table
 from torch import nn
 
 from lvdm import compute
-from lvdm.config import ComputeConfig, load
+from lvdm.config import ComputeConfig
 from lvdm.files import write_json
 from lvdm.stages.pipeline import PipelineConfig
 
 BASELINE = "baseline"
-_FOLDER = Path(__file__).parent
-_PRESET = _FOLDER.parent / "config" / "presets" / "col.yaml"
-_TINY = _FOLDER / "tiny.yaml"
 _MATRIX = {"cuda": 8192, "cpu": 2048}
+
+# Torch's allocator has an exception of its own; the libraries that allocate for themselves, cuBLAS and cuDNN, do not.
+_OUT_OF_MEMORY = "out of memory"
+_NO_MEMORY_LEFT = (_OUT_OF_MEMORY, "ALLOC_FAILED")
+
+_logger = logging.getLogger(__name__)
 
 
 class Clock:
@@ -83,35 +90,30 @@ class Benchmark:
         if parser.parse_args(arguments).tiny:
             parser.set_defaults(batch_size=[1, 2], warmup=1, repeats=3, workers=0)
         self.options = options = parser.parse_args(arguments)
-        config = options.config or (_TINY if options.tiny else _PRESET)
-        self.pipeline = load(PipelineConfig, config)
+        self.pipeline = load_pipeline(options)
         self.compute = ComputeConfig(
             device=options.device, precision=options.precision, threads=options.threads, workers=options.workers
         )
         self.machine = compute.setup(self.compute)
         self.device = self.machine.device
-        self.result: dict[str, Any] = {
-            "benchmark": name,
-            "config": config.name,
-            "device": self._device_name(),
-            "torch": torch.__version__,
-            "date": date.today().isoformat(),
-            "matrix_flops_per_second": {},
-            "rows": [],
-        }
+        self.result = describe(name, options, self.pipeline, self.device) | {"matrix_flops_per_second": {}, "rows": []}
         torch.manual_seed(0)
 
     @property
     def rows(self) -> list[dict[str, Any]]:
         return self.result["rows"]
 
-    def seconds(self, function: Callable[[], object]) -> float:
-        """Median time of ``function`` after a warm-up, calls following one another without a pause."""
+    def seconds(self, function: Callable[[], object], most: int | None = None) -> float:
+        """Median time of ``function`` after a warm-up, calls following one another without a pause.
+
+        Of ``most`` calls, if ``--repeats`` are more.
+        """
+        repeats = self.options.repeats
         for _ in range(self.options.warmup):
             function()
         clock = Clock(self.device)
         clock.mark()
-        for _ in range(self.options.repeats):
+        for _ in range(repeats if most is None else min(repeats, most)):
             function()
             clock.mark()
         return statistics.median(clock.intervals())
@@ -139,26 +141,44 @@ class Benchmark:
         return run
 
     def run(self, cases: Sequence[Case]) -> None:
-        """Measure all cases; baselines first, so that each row has its ratio. Rows are in the order of the groups."""
+        """Measure the cases that are asked for; baselines first, so that each row has its ratio.
+
+        Each row is on the terminal and in ``--out`` as soon as it is measured. In the end they are in the order of the
+        groups. Raises ``ValueError`` where ``--only`` names no case.
+        """
+        cases = self._chosen(cases)
         for case in sorted(cases, key=lambda case: case.name != BASELINE):
             for batch_size in case.batch_sizes or self.options.batch_size:
                 self.rows.append(self._row(case, batch_size))
+                sys.stderr.write(row_line(self.rows[-1]))
+                if self.options.out:
+                    write_json(self.options.out, self.result)
         self.rows.sort(key=lambda row: [case.group for case in cases].index(row["group"]))
 
     def finish(self) -> None:
-        """The table on the terminal, the JSON to ``--out``."""
-        result = self.result
-        sys.stdout.write(f"{result['benchmark']}: {result['config']}, {result['device']}, torch {result['torch']}, ")
-        sys.stdout.write(f"{result['date']}\n\n")
-        sys.stdout.write(
-            "| work | | precision | batch | ms | clips/s | TFLOP/s | share of peak | GiB | times baseline |\n"
-        )
-        sys.stdout.write("|---|---|---|--:|--:|--:|--:|--:|--:|--:|\n")
-        sys.stdout.writelines(_line(row) for row in self.rows)
-        if self.options.out:
-            write_json(self.options.out, result)
+        """The tables on the terminal, the JSON to ``--out``. Ends the command with status 1 where a row failed."""
+        result, out = self.result, self.options.out
+        largest = result["largest_batches"] = largest_batches(self.rows)
+        tables = [head_line(result), rows_table(self.rows), *([largest_table(largest)] if largest else [])]
+        sys.stdout.write("\n".join(tables))
+        if out:
+            write_json(out, result)
         else:
             sys.stdout.write("\n" + json.dumps(result) + "\n")
+        failed = [row for row in self.rows if row.get("error", _OUT_OF_MEMORY) != _OUT_OF_MEMORY]
+        if failed:
+            sys.exit(f"{len(failed)} of {len(self.rows)} rows failed; their errors are above")
+
+    def _chosen(self, cases: Sequence[Case]) -> list[Case]:
+        only = set(self.options.only or ())
+        if unknown := only - {name for case in cases for name in (case.group, case.name)}:
+            names = sorted({case.group for case in cases}) + sorted({case.name for case in cases})
+            raise ValueError(f"--only {sorted(unknown)}: there is no such work; there are {names}")
+        return [
+            case
+            for case in cases
+            if (not only or only & {case.group, case.name}) and (self.options.baseline or case.name != BASELINE)
+        ]
 
     def _row(self, case: Case, batch_size: int) -> dict[str, Any]:
         precision = str(case.dtype).removeprefix("torch.")
@@ -168,8 +188,9 @@ class Benchmark:
         try:
             with case.context():
                 seconds = case.measure(batch_size)
-        except torch.OutOfMemoryError:
-            return {**row, "error": "out of memory"}
+        except RuntimeError as error:  # of torch, its compiler and its libraries
+            return {**row, "error": _reason(error)}
+        # Of live tensors and what libraries have from torch: what a batch needs, and not what the allocator keeps.
         memory = torch.cuda.max_memory_allocated() / 2**30 if self.device.type == "cuda" else None
         rate = batch_size / seconds
         row |= {"seconds": seconds, "clips_per_second": rate, "gibibytes": memory}
@@ -206,38 +227,38 @@ class Benchmark:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
 
-    def _device_name(self) -> str:
-        return torch.cuda.get_device_name() if self.device.type == "cuda" else f"CPU, {self.options.threads} threads"
+
+def describe(name: str, options: argparse.Namespace, pipeline: PipelineConfig, device: torch.device) -> dict[str, Any]:
+    """What a result says of itself: the benchmark, the configuration, the clip [T, H, W], the machine, the date."""
+    cuda = device.type == "cuda"
+    return {
+        "benchmark": name,
+        "config": config_path(options).name,
+        "clip": list(clip_shape(pipeline)[1:]),
+        "device": torch.cuda.get_device_name() if cuda else f"CPU, {options.threads} threads",
+        "torch": torch.__version__,
+        "date": date.today().isoformat(),
+    }
+
+
+def _reason(error: RuntimeError) -> str:
+    """What a row says of its failure. Too little memory is a result; anything else is told in full."""
+    if isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _NO_MEMORY_LEFT):
+        return _OUT_OF_MEMORY
+    _logger.error("this row failed, and the others go on", exc_info=error)
+    return " ".join(f"{type(error).__name__}: {error}".partition("\n")[0].replace("|", "/").split())
 
 
 def make_parser(description: str, batch_sizes: Sequence[int], repeats: int = 20) -> argparse.ArgumentParser:
     """The options that all benchmarks of networks have."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", type=Path, help="configuration; default: config/presets/col.yaml")
-    parser.add_argument("--tiny", action="store_true", help="networks of benchmarks/tiny.yaml, few and small batches")
+    add_common_options(parser)
     parser.add_argument("--batch-size", type=int, nargs="+", default=list(batch_sizes), help="one or several")
     parser.add_argument("--warmup", type=int, default=5, help="batches that are not timed")
     parser.add_argument("--repeats", type=int, default=repeats, help="batches that are timed")
-    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
-    parser.add_argument(
-        "--precision", default="auto", choices=["auto", "float32", "bfloat16"], help="not the baseline's"
-    )
-    parser.add_argument("--threads", type=int, default=2, help="of the CPU")
     parser.add_argument("--workers", type=int, default=2, help="processes that load training data")
-    parser.add_argument("--folder", type=Path, help="where temporary files are made; default: the system's")
-    parser.add_argument("--out", type=Path, help="JSON file; default: the JSON goes to the terminal")
+    parser.add_argument("--no-baseline", dest="baseline", action="store_false", help="measure ours alone")
+    parser.add_argument(
+        "--only", nargs="+", metavar="NAME", help="the work of these names alone, from the first two columns"
+    )
     return parser
-
-
-def _line(row: dict[str, Any]) -> str:
-    name = f"{row['name']} ({row['note']})" if row["note"] else row["name"]
-    start = [row["group"], name, row["precision"], str(row["batch_size"])]
-    if "error" in row:
-        return f"| {' | '.join(start)} | {row['error']} | | | | | |\n"
-    memory = f"{row['gibibytes']:.1f}" if row["gibibytes"] is not None else ""
-    ratio = f"{row['ratio']:.2f}" if "ratio" in row else ""
-    if ratio and row["baseline_batch_size"] != row["batch_size"]:
-        ratio += f" (at batch {row['baseline_batch_size']})"
-    numbers = [f"{1000 * row['seconds']:.2f}", f"{row['clips_per_second']:.2f}"]
-    numbers += [f"{row['flops_per_second'] / 1e12:.3f}", f"{row['share_of_peak']:.1%}", memory, ratio]
-    return f"| {' | '.join(start + numbers)} |\n"
