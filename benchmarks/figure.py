@@ -126,8 +126,8 @@ def draw(rows: Sequence[dict[str, Any]], about: str, path: Path) -> None:
         figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)
         figure.supxlabel(about, x=0.99, ha="right", **_QUIET_TEXT)
         with publish(path) as temporary:
-            date = {"Date": None} if path.suffix == ".svg" else {}
-            figure.savefig(temporary, format=path.suffix[1:], dpi=200, metadata=date)
+            metadata = {"Date": None} if path.suffix == ".svg" else {}
+            figure.savefig(temporary, format=path.suffix[1:], dpi=200, metadata=metadata)
 
 
 def _chosen(rows: Sequence[dict[str, Any]], group: str, name: str) -> list[dict[str, Any]]:
