@@ -1,12 +1,16 @@
 """Configuration of the training loops."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lvdm.config import Config, NetworkFile
 from lvdm.diffusion.config import FrameConditionConfig, ObjectiveConfig, ScheduleConfig, Task
 from lvdm.models.config import UNetConfig
+
+BatchSize = Annotated[int, Field(ge=1)] | Literal["auto"]
+_BATCH_SIZE = "Clips computed at a time; auto: the most that fit the GPU, which `clips_per_step` is cut into."
+_ACCUMULATE = "Batches whose gradients are added up for one step; follows from `batch_size: auto`."
 
 
 class AutoencoderLossConfig(Config):
@@ -22,11 +26,14 @@ class AutoencoderLossConfig(Config):
 
 
 class TrainingConfig(Config):
-    """One training run. A step is one optimiser update of `batch_size * accumulate` clips."""
+    """One training run. A step is one optimiser update of `batch_size * accumulate` clips, or of `clips_per_step`."""
 
     steps: int = Field(100_000, ge=0)
-    batch_size: int = Field(3, ge=1)
-    accumulate: int = Field(1, ge=1, description="Batches whose gradients are added up for one step.")
+    batch_size: BatchSize = Field(3, description=_BATCH_SIZE)
+    accumulate: int = Field(1, ge=1, description=_ACCUMULATE)
+    clips_per_step: int | None = Field(
+        None, ge=1, description="With `batch_size: auto`, the clips of a step, however many are computed at a time."
+    )
     learning_rate: float = Field(6e-5, gt=0)
     warmup_steps: int = Field(0, ge=0, description="Steps over which the learning rate rises from 0.")
     decay: Literal["constant", "cosine"] = Field(
@@ -42,24 +49,46 @@ class TrainingConfig(Config):
     checkpoint_every: float = Field(15.0, gt=0, description="Minutes between two checkpoints.")
     seed: int = Field(0, ge=0)
 
+    @model_validator(mode="after")
+    def _clips_of_a_step_are_stated_once(self):
+        # Left out: a configuration that is read back from a file states all defaults.
+        left_out = type(self).model_fields["accumulate"].default
+        if self.batch_size != "auto" and self.clips_per_step is not None:
+            raise ValueError(
+                "`clips_per_step` goes with `batch_size: auto`; with a number, leave it out and set `accumulate`: a "
+                "step is of `batch_size` x `accumulate` clips"
+            )
+        if self.batch_size == "auto" and (self.clips_per_step is None or self.accumulate != left_out):
+            raise ValueError(
+                "`batch_size: auto` needs `clips_per_step`, the clips of a step, and no `accumulate`, which follows: "
+                f"leave that one out (or at its default, {left_out})"
+            )
+        return self
+
 
 def check_processes(training: TrainingConfig, gpus: int, nodes: int) -> None:
-    """Raises ``ValueError`` where the batches of a step cannot be shared equally by ``gpus`` on each of ``nodes``."""
+    """Raises ``ValueError`` where ``gpus`` on each of ``nodes`` cannot share the batches of a step equally.
+
+    With ``batch_size: auto``, where they cannot share its clips.
+    """
     processes = gpus * nodes
-    if training.accumulate % processes:
-        nearest = -(-training.accumulate // processes) * processes
+    if training.batch_size == "auto":
+        key, count, what, step = "clips_per_step", training.clips_per_step, "clips", "`clips_per_step`"
+    else:
+        key, count, what, step = "accumulate", training.accumulate, "batches", "`batch_size` x `accumulate`"
+    if count % processes:
+        nearest = -(-count // processes) * processes
         raise ValueError(
-            f"`training.accumulate` is {training.accumulate}, and {processes} processes (`gpus` {gpus} x `nodes` "
-            f"{nodes}) share the batches of a step: make it a multiple, such as {nearest}; a step is of "
-            "`batch_size` x `accumulate` clips, whatever their number"
+            f"`training.{key}` is {count}, and {processes} processes (`gpus` {gpus} x `nodes` {nodes}) share the "
+            f"{what} of a step: make it a multiple, such as {nearest}; a step is of {step} clips, whatever their number"
         )
 
 
 class AutoencoderTrainingConfig(TrainingConfig):
     """The same, with the published values of the autoencoder where none are given."""
 
-    batch_size: int = Field(1, ge=1)
-    accumulate: int = Field(2, ge=1, description="Batches whose gradients are added up for one step.")
+    batch_size: BatchSize = Field(1, description=_BATCH_SIZE)
+    accumulate: int = Field(2, ge=1, description=_ACCUMULATE)
     learning_rate: float = Field(3.6e-5, gt=0)
     betas: tuple[float, float] = Field((0.5, 0.9), description="Adam's moment decays.")
 

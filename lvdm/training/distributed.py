@@ -87,6 +87,15 @@ class Processes:
             dist.broadcast(told, src=0)
         return int(told)
 
+    def smallest(self, number: int) -> int:
+        """The smallest of the ``number`` of all processes."""
+        if self.size == 1:
+            return number
+        found = torch.tensor(number)
+        with self._naming_losses():
+            dist.all_reduce(found, dist.ReduceOp.MIN)
+        return int(found)
+
     def sum(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The scalars of all processes added up, under their names, which are the same in each."""
         if self.size == 1:

@@ -6,6 +6,7 @@
 - ``quality.csv``: columns step, split, clips, metric, value;
 - ``picture.png``: the module's picture after the last validation;
 - ``checkpoints/``: the last two states;
+- ``batch_size.json``, with ``batch_size: auto``: the number that was taken;
 - ``profile/trace.json``, where a profile was asked for.
 
 and the trained weights in the module. A killed run that is started again ends with the same weights and the
@@ -33,6 +34,7 @@ from lvdm.data.datasets import collate
 from lvdm.data.sampler import ShareBatchSampler, StepBatchSampler
 from lvdm.files import publish, write_text
 from lvdm.progress import Progress
+from lvdm.training import batch_size
 from lvdm.training.callbacks import Checkpoints, Curve, ProgressLines, StillOwner, Validation
 from lvdm.training.checkpoint import Run
 from lvdm.training.distributed import ALONE, Processes
@@ -82,7 +84,7 @@ def fit(
     ``profile`` looks at where the time of a few steps goes (:class:`~lvdm.training.profile.Profile`).
     Waits while another training has the folder.
     Raises ``SystemExit(75)`` after SIGTERM or SIGUSR1, once the step is finished and the state is saved, and
-    ``ValueError`` when the loss is not finite or a checkpoint does not fit the module.
+    ``ValueError`` when the loss is not finite, a checkpoint does not fit the module, or a batch the memory.
     """
     module.to(module.compute.device)
     module.processes = processes
@@ -91,6 +93,7 @@ def fit(
             with processes.connected(module.compute.device):
                 owner = held.enter_context(owned(run.folder, stop)) if processes.first else None
                 state = _resume(module, run, processes)
+                module.config = batch_size.resolve(module, train, run.folder)
                 curve = Curve(GrowingTable(run.folder / "metrics.csv"))
                 callbacks: list[Callback] = [Checkpoints(run, curve, stop, processes, state)]
                 if owner is not None:
@@ -101,7 +104,8 @@ def fit(
                     profiles = [Profile(run.folder / "profile")] if profile else []
                     callbacks = [*profiles, StillOwner(owner), curve, lines, *callbacks, validation]
                 if module.step < module.config.steps:
-                    _train(module, train, callbacks, workers)
+                    with batch_size.naming_remedy(module.config, run.folder):
+                        _train(module, train, callbacks, workers)
             if owner is not None:
                 if not curve.table.path.exists():  # imported weights, taken as they are
                     write_text(curve.table.path, "step,loss\n")

@@ -15,7 +15,7 @@ random comes from generators that are seeded by the step. So a run resumes bit f
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -106,12 +106,17 @@ class TrainingModule(LightningModule, ABC):
         self._gradients = GradientSum(parameters, self.processes)
 
     def training_step(self, batch: Tensor, batch_index: int) -> dict[str, Tensor]:
+        """Lightning's hook: one update; the means of the scalars over the batches of all processes."""
+        return self.processes.sum(self.update(batch, self._optimizers(), self._gradients))
+
+    def update(
+        self, batch: Tensor, optimizers: Sequence[torch.optim.Optimizer], gradients: GradientSum
+    ) -> dict[str, Tensor]:
         """One update, of ``accumulate`` batches of ``batch_size`` items.
 
-        ``batch`` holds those of them that this process computes, one after another. Returns the means of the
-        scalars over all of them.
+        ``batch`` holds those of them that this process computes, one after another. Returns its part of the means of
+        the scalars over all of them.
         """
-        optimizers = self._optimizers()
         rate = learning_rate(self.step, self.config)
         for optimizer in optimizers:
             for group in optimizer.param_groups:
@@ -121,22 +126,22 @@ class TrainingModule(LightningModule, ABC):
         totals: dict[str, Tensor] = {}
         for number, part in zip(share, batch.split(self.config.batch_size), strict=True):
             if number == share[-1]:
-                self._gradients.start()
+                gradients.start()
             # Layers such as dropout draw from torch's global generators.
             torch.manual_seed(seeds.derive(self.config.seed, "layers", self.step, number))
             with self.compute.autocast():
                 losses, values = self.losses(part, self.generator("training", self.step, number))
             for optimizer, loss in zip(optimizers, losses, strict=True):
                 if loss is not None:
-                    self.manual_backward(loss / self.config.accumulate, inputs=_parameters(optimizer))
+                    (loss / self.config.accumulate).backward(inputs=_parameters(optimizer))
             for name, value in values.items():
                 totals[name] = totals.get(name, 0.0) + value.detach() / self.config.accumulate
-        self._gradients.finish()
+        gradients.finish()
         for optimizer in optimizers:
             self._update(optimizer)
         self.step += 1
         self.after_step()
-        return self.processes.sum(totals)
+        return totals
 
     def _optimizers(self) -> list[torch.optim.Optimizer]:
         optimizers = self.optimizers(use_pl_optimizer=False)
