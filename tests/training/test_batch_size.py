@@ -16,10 +16,17 @@ from test_loop import STEPS, Rows, TwoLayers, assert_same_training, config
 from lvdm.compute import Compute
 from lvdm.config import ConfigError, load
 from lvdm.files import read_json, write_json
+from lvdm.models.config import AutoencoderConfig, DiscriminatorConfig
 from lvdm.training import batch_size
+from lvdm.training.autoencoder import AutoencoderTraining
 from lvdm.training.batch_size import GIB, RECORD, largest
 from lvdm.training.checkpoint import Run
-from lvdm.training.config import AutoencoderTrainingConfig, TrainingConfig, check_processes
+from lvdm.training.config import (
+    AutoencoderLossConfig,
+    AutoencoderTrainingConfig,
+    TrainingConfig,
+    check_processes,
+)
 from lvdm.training.distributed import Processes, start
 from lvdm.training.loop import fit
 
@@ -163,6 +170,44 @@ def test_a_search_leaves_no_trace_in_the_module(tmp_path, monkeypatch):
     assert {step for _, step in module.seen} == {STEPS - 1}
 
 
+class Plenty:
+    """A device on which everything fits."""
+
+    limit = 2 * GIB
+
+    def start(self) -> None:
+        """There is nothing to forget."""
+
+    def peak(self) -> int:
+        return GIB
+
+
+def test_a_search_tries_all_networks_and_puts_them_back(tmp_path, monkeypatch):
+    """Averages of the discriminator's batch normalisation too, which trains from step 3 on."""
+    training = AutoencoderTrainingConfig(batch_size="auto", clips_per_step=4, steps=5)
+    torch.manual_seed(0)
+    module = AutoencoderTraining(
+        AutoencoderConfig(hidden_channels=4, norm_groups=4, downsample=(2, 4, 4)),
+        DiscriminatorConfig(channels=4, layers=2),
+        AutoencoderLossConfig(disc_start=3),
+        training,
+        Compute(torch.device("cpu"), torch.float32),
+    )
+    changed, before = set(), {name: value.clone() for name, value in module.state_dict().items()}
+
+    def look() -> None:
+        changed.update(name for name, value in module.state_dict().items() if not torch.equal(value, before[name]))
+
+    monkeypatch.setattr(module, "after_step", look)
+    monkeypatch.setattr(batch_size, "memory_of", lambda device: Plenty())
+    clips = torch.randint(256, (1, 4, 32, 32, 3), dtype=torch.uint8)
+    assert batch_size.resolve(module, clips, tmp_path).batch_size == 4
+    assert {name.split(".")[0] for name in changed} == {"autoencoder", "loss"}
+    assert any("running_mean" in name for name in changed)
+    for name, value in module.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
 def test_a_search_that_fails_leaves_no_trace_either(tmp_path, monkeypatch):
     module = Watched(automatic())
     monkeypatch.setattr(batch_size, "memory_of", lambda device: MadeMemory(module, 1.5))
@@ -288,7 +333,8 @@ def small_gpu():
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="the memory of a GPU is measured")
-def test_on_a_gpu_the_largest_batch_that_fits_is_taken(tmp_path, small_gpu):
+def test_on_a_gpu_the_largest_batch_that_fits_is_taken(tmp_path, small_gpu, monkeypatch):
+    monkeypatch.setattr(Compute, "measure_peak", lambda self: 1e12)  # needs more memory than is left here
     training = automatic(clips_per_step=512, steps=4)
 
     def run() -> Wide:
