@@ -2,12 +2,17 @@
 
 import ctypes
 import logging
+import os
 import platform
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
 
 import torch
+from torch import nn
 
 from lvdm.config import ComputeConfig
 
@@ -16,6 +21,9 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 _logger = logging.getLogger(__name__)
 
+Network = TypeVar("Network", bound=nn.Module)
+Function = TypeVar("Function", bound=Callable)
+
 
 @dataclass(frozen=True)
 class Compute:
@@ -23,6 +31,7 @@ class Compute:
 
     device: torch.device
     dtype: torch.dtype
+    compiles: bool = False
 
     def autocast(self) -> AbstractContextManager:
         """Mixed precision where `dtype` is bfloat16, else nothing."""
@@ -48,6 +57,21 @@ class Compute:
         """Until the device has done all that it was given."""
         if self.device.type == "cuda":
             torch.cuda.synchronize()
+    def place(self, network: Network) -> Network:
+        """``network`` on the device, the weights of its 3D convolutions in the layout of the fastest kernels.
+
+        Layouts are no part of a state dictionary: checkpoints are the same with and without.
+        """
+        network.to(self.device)
+        if self.device.type == "cuda":
+            for parameter in network.parameters():
+                if parameter.dim() == 5:
+                    parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)
+        return network
+
+    def compiled(self, function: Function) -> Function:
+        """``function`` of tensors, of always the same shapes, as machine code of its own; or as it is."""
+        return torch.compile(function, dynamic=False) if self.compiles else function
 
 
 def setup(config: ComputeConfig, local_rank: int = 0) -> Compute:
@@ -78,9 +102,24 @@ def setup(config: ComputeConfig, local_rank: int = 0) -> Compute:
     precision = config.precision
     if precision == "auto":
         precision = "bfloat16" if device.type == "cuda" else "float32"
+    compiles = config.compile == "auto" and device.type == "cuda" and _compiler_works(device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {config.threads} threads"
-    _logger.info("running on %s in %s", name, precision)
-    return Compute(device, getattr(torch, precision))
+    _logger.info("running on %s in %s%s", name, precision, ", compiled" if compiles else "")
+    return Compute(device, getattr(torch, precision), compiles)
+
+
+def _compiler_works(device: torch.device) -> bool:
+    """Whether ``torch.compile`` makes code that runs here: it needs Triton, a C compiler and Python's headers."""
+    # On a disk that all nodes of a cluster see, as a rule, so that a run pays once for each network.
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lvdm" / "compiled"
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache))
+    try:
+        torch.compile(lambda x: x.sin() + 1)(torch.zeros(8, device=device))
+    except RuntimeError as error:
+        reason = str(error).strip().partition("\n")[0]
+        _logger.warning("torch.compile does not work here (%s); running without, which is slower", reason)
+        return False
+    return True
 
 
 def _keep_freed_memory() -> None:

@@ -53,6 +53,9 @@ class ComputeConfig(Config):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto: bfloat16 autocast on CUDA, float32 on the CPU."
     )
+    compile: Literal["auto", "off"] = Field(
+        "auto", description="auto: torch.compile on CUDA, where it works; the first job of a kind takes minutes for it."
+    )
     threads: int = Field(
         2, ge=1, description="CPU threads of torch. Fixed, because sums in another order differ in the last bit."
     )

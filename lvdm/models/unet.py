@@ -215,6 +215,9 @@ class UNet(nn.Module):
             )
 
     def _predict(self, x: Tensor, embedding: Tensor, context: Tensor | None) -> Tensor:
+        if x.is_cuda:
+            # Frames and tokens are then views of the clip, and the matrix units read channels in one piece.
+            x = x.contiguous(memory_format=torch.channels_last_3d)
         h = self.stem(x)
         skips = [h]
         for block in self.encoder:

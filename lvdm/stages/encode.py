@@ -30,7 +30,7 @@ def run(config: EncodeConfig, *, shard: Path, autoencoder: Path, latents: Path) 
     beside it the windows, {"windows": [[video id, first frame]]}. A shard without windows makes a cache of none.
     """
     machine = compute.setup(config.compute)
-    network = load_autoencoder(autoencoder, machine.device)
+    network = machine.place(load_autoencoder(autoencoder, machine.device))
     source = Shard(shard)
     found = windows(source, config.clip)
     sizes = (config.clip.length, config.clip.resolution, config.clip.resolution)
@@ -53,6 +53,7 @@ def _encoded(
     shard: Shard, found: list[Window], network: VideoAutoencoder, machine: Compute, config: EncodeConfig
 ) -> Iterator[np.ndarray]:
     """Moments of batch after batch of windows: float16 (windows, 2, C, T/4, H/8, W/8)."""
+    encode = machine.compiled(network.encode)
     starts = range(0, len(found), config.batch_size)
     for start in track(starts, f"encoding {shard.path.stem}", unit="batch"):
         chosen = found[start : start + config.batch_size]
@@ -60,7 +61,7 @@ def _encoded(
         filled = chosen + chosen[-1:] * (config.batch_size - len(chosen))
         frames = np.stack([read_clip(shard, window, config.clip) for window in filled])
         with machine.autocast():
-            posterior = network.encode(to_float(torch.from_numpy(frames).to(machine.device)))
+            posterior = encode(to_float(torch.from_numpy(frames).to(machine.device)))
         moments = torch.stack([posterior.mean, posterior.logvar], dim=1)[: len(chosen)].half()
         if not moments.isfinite().all():
             raise ValueError(

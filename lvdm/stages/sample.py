@@ -31,8 +31,9 @@ def run(config: SampleConfig, *, autoencoder: Path, diffusion: Path, first: int,
     if first < 0 or count < 1:
         raise ValueError(f"first is {first} and count {count}; they must be at least 0 and 1")
     machine = compute.setup(config.compute)
-    decoder = load_autoencoder(autoencoder, machine.device)
+    decoder = machine.place(load_autoencoder(autoencoder, machine.device))
     unet, model = load_diffusion(diffusion, machine.device)
+    machine.place(unet)
     channels, *cells = model.latent_shape
     if channels != decoder.config.latent_channels:
         raise ValueError(
@@ -44,7 +45,7 @@ def run(config: SampleConfig, *, autoencoder: Path, diffusion: Path, first: int,
             f"{diffusion} makes key frames, every {model.latent_stride}th latent frame of a video, which are no clip; "
             "interpolate between them (lvdm.longvideo)"
         )
-    generate = ClipGenerator(unet, model, decoder.decode)
+    generate = ClipGenerator(machine.compiled(unet), model, machine.compiled(decoder.decode))
     sizes = [cell * factor for cell, factor in zip(cells, decoder.config.downsample, strict=True)]
     header = {"descr": "|u1", "fortran_order": False, "shape": (count, *sizes, 3)}
     with publish(clips) as temporary, temporary.open("wb") as file:

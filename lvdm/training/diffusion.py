@@ -42,7 +42,9 @@ class DiffusionTraining(TrainingModule):
         super().__init__(config, compute)
         self.model, self.preview = model, preview
         self.schedule = make_schedule(model.schedule)
-        self.unet = UNet(model.model)
+        self.unet = compute.place(UNet(model.model))
+        # A function and no module: it has no state of its own.
+        self._network = compute.compiled(self.unet.forward)
         self.averaged = AveragedModel(self.unet, config.ema_decay)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
@@ -60,7 +62,7 @@ class DiffusionTraining(TrainingModule):
     def losses(self, batch: Tensor, generator: torch.Generator) -> tuple[list[Tensor | None], dict[str, Tensor]]:
         """The mean error at noise levels drawn uniformly; ``batch (B, 2, C, T, H, W)``."""
         t = torch.randint(self.schedule.steps, (len(batch),), generator=generator, device=generator.device)
-        loss = self._errors(self.unet, batch, t, generator).mean()
+        loss = self._errors(self._network, batch, t, generator).mean()
         return [loss], {"loss": loss}
 
     def after_step(self) -> None:
@@ -95,7 +97,7 @@ class DiffusionTraining(TrainingModule):
         told = {"mask": torch.zeros_like(x[:, :1]), "noise_level": levels} if self.model.task != "unconditional" else {}
         self.unet(x, levels, **told)
 
-    def _errors(self, network: nn.Module, moments: Tensor, t: Tensor, generator: torch.Generator) -> Tensor:
+    def _errors(self, network: Callable[..., Tensor], moments: Tensor, t: Tensor, generator: torch.Generator) -> Tensor:
         """The error of each clip at level ``t (B,)``: ``(B,)``.
 
         Given frames are perturbed to a level of their own, and count like the others, as in LVDM: the network
