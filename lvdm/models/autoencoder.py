@@ -9,10 +9,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from lvdm.models.config import AutoencoderConfig
-from lvdm.models.layers import ResidualBlock, SameConv3d, SameConvTranspose3d, Triple, group_norm
+from lvdm.models.layers import ResidualBlock, SameConv3d, SameConvTranspose3d, Triple, group_norm, norm_silu
 
 _LOG_VARIANCE_RANGE = (-30.0, 20.0)
 
@@ -97,7 +96,7 @@ class Encoder(nn.Module):
         hidden = self.stem(clip)
         for level in self.levels:
             hidden = level(hidden)
-        return self.head(functional.silu(self.norm(hidden)))
+        return self.head(norm_silu(self.norm, hidden))
 
 
 class EncoderLevel(nn.Module):

@@ -2,16 +2,18 @@
 
 Clips are ``(B, C, T, H, W)``. Every convolution keeps ``size / stride`` ("same" padding) and extends its
 input by repeating the values on the border, in time as in space: zeros would darken the border of a frame
-and the first and last frames of a clip.
+and the first and last frames of a clip. Compiled, a layer takes its form in :mod:`lvdm.models.dense`.
 """
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.nn import functional
 
-Padding = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
-Triple = tuple[int, int, int]
+from lvdm.models import dense
+from lvdm.models.dense import Padding, Triple
 
 _NORM_EPS = 1e-6
 
@@ -59,21 +61,8 @@ class _ReplicatePad(torch.autograd.Function):
 
 
 def replicate_pad(clip: Tensor, padding: Padding) -> Tensor:
-    """``clip`` (B, C, T, H, W) with (before, after) border values repeated along time, height and width.
-
-    Under autocast in the lower precision that its convolution reads: copies of fewer bytes, the same values.
-    """
-    device = clip.device.type
-    if torch.is_autocast_enabled(device):
-        clip = clip.to(torch.get_autocast_dtype(device))
-    if not any(map(any, padding)):
-        return clip
-    if torch.compiler.is_compiling() and not clip.requires_grad:
-        # A gather, which the compiler fuses with the normalisation before it.
-        sides = [side for axis in reversed(padding) for side in axis]
-        layout = torch.channels_last_3d if clip.is_cuda else torch.contiguous_format
-        return functional.pad(clip, sides, mode="replicate").contiguous(memory_format=layout)
-    return _ReplicatePad.apply(clip, padding)
+    """``clip`` (B, C, T, H, W) with (before, after) border values repeated along time, height and width."""
+    return _ReplicatePad.apply(clip, padding) if any(map(any, padding)) else clip
 
 
 def same_padding(kernel: Triple, stride: Triple) -> Padding:
@@ -90,6 +79,8 @@ class SameConv3d(nn.Conv3d):
         self.border = same_padding(self.kernel_size, self.stride)
 
     def forward(self, clip: Tensor) -> Tensor:
+        if torch.compiler.is_compiling():
+            return _compiled(dense.convolution, self, clip)
         return super().forward(replicate_pad(clip, self.border))
 
 
@@ -102,12 +93,31 @@ class SameConvTranspose3d(nn.ConvTranspose3d):
         self.border = same_padding(self.kernel_size, self.stride)
 
     def forward(self, clip: Tensor) -> Tensor:
+        if torch.compiler.is_compiling():
+            return _compiled(dense.transposed_convolution, self, clip)
         return super().forward(replicate_pad(clip, self.border))
+
+
+def _compiled(
+    convolution: Callable[[Tensor, Tensor, Triple], Tensor], layer: SameConv3d | SameConvTranspose3d, clip: Tensor
+) -> Tensor:
+    """``layer`` in the form of :mod:`lvdm.models.dense`."""
+    device = clip.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else clip.dtype
+    with torch.autocast(device, enabled=False):
+        # In the lower precision already when it is padded: copies of fewer bytes.
+        padded = dense.replicate_pad(clip.to(dtype), layer.border)
+        return convolution(padded, layer.weight.to(dtype), layer.stride) + layer.bias.to(dtype)[:, None, None, None]
 
 
 def group_norm(channels: int, groups: int) -> nn.GroupNorm:
     """Group normalisation with the epsilon of the released weights (1e-6)."""
     return nn.GroupNorm(groups, channels, eps=_NORM_EPS)
+
+
+def norm_silu(norm: nn.GroupNorm, clip: Tensor) -> Tensor:
+    """``norm`` of ``clip``, then SiLU."""
+    return functional.silu(dense.group_norm(clip, norm) if torch.compiler.is_compiling() else norm(clip))
 
 
 class ResidualBlock(nn.Module):
@@ -121,6 +131,6 @@ class ResidualBlock(nn.Module):
         self.conv2 = SameConv3d(channels, channels, kernel=3)
 
     def forward(self, clip: Tensor) -> Tensor:
-        hidden = self.conv1(functional.silu(self.norm1(clip)))
-        hidden = self.conv2(functional.silu(self.norm2(hidden)))
+        hidden = self.conv1(norm_silu(self.norm1, clip))
+        hidden = self.conv2(norm_silu(self.norm2, hidden))
         return clip + hidden
