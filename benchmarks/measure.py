@@ -130,9 +130,13 @@ class Benchmark:
         """How many of them a stage must compute for :meth:`mean_seconds`."""
         return 1 + self.options.warmup + self.options.repeats
 
-    def deployed(self, network: nn.Module, method: str = "forward") -> Callable[..., Any]:
-        """A method of ``network`` as the stages run it: its place, its precision, without gradients."""
-        function = getattr(network.eval().requires_grad_(False).to(self.device), method)
+    def deployed(self, network: nn.Module, method: str = "forward", replayed: bool = False) -> Callable[..., Any]:
+        """A method of ``network`` as the stages run it: its place, its precision, without gradients.
+
+        It is given to the device kernel by kernel, or as one piece, which stage sample does with the UNet.
+        """
+        bound = getattr(self.machine.place(network.eval().requires_grad_(False)), method)
+        function = self.machine.replayed(bound) if replayed else self.machine.compiled(bound)
 
         def run(*inputs: torch.Tensor) -> Any:
             with torch.no_grad(), self.machine.autocast():

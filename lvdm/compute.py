@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lvdm.config import ComputeConfig
 
@@ -32,6 +33,7 @@ class Compute:
     device: torch.device
     dtype: torch.dtype
     compiles: bool = False
+    """Whether networks are compiled, where the compiler works."""
 
     def autocast(self) -> AbstractContextManager:
         """Mixed precision where `dtype` is bfloat16, else nothing."""
@@ -57,6 +59,7 @@ class Compute:
         """Until the device has done all that it was given."""
         if self.device.type == "cuda":
             torch.cuda.synchronize()
+
     def place(self, network: Network) -> Network:
         """``network`` on the device, the weights of its 3D convolutions in the layout of the fastest kernels.
 
@@ -71,7 +74,25 @@ class Compute:
 
     def compiled(self, function: Function) -> Function:
         """``function`` of tensors, of always the same shapes, as machine code of its own; or as it is."""
-        return torch.compile(function, dynamic=False) if self.compiles else function
+        return torch.compile(function, dynamic=False) if self._compiler_works() else function
+
+    def replayed(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        """:meth:`compiled` without gradients, and given to the device as one piece: a CUDA graph.
+
+        For what is called often on little data, where the device would wait for the next kernel's name.
+        """
+        if not self._compiler_works():
+            return function
+        graph = torch.compile(function, dynamic=False, options={"triton.cudagraphs": True})
+
+        def run(*inputs: Tensor, **named: Tensor) -> Tensor:
+            torch.compiler.cudagraph_mark_step_begin()
+            return graph(*inputs, **named).clone()  # the next call writes its result where this one's is
+
+        return run
+
+    def _compiler_works(self) -> bool:
+        return self.compiles and _compiler_works(self.device)
 
 
 def setup(config: ComputeConfig, local_rank: int = 0) -> Compute:
@@ -102,23 +123,27 @@ def setup(config: ComputeConfig, local_rank: int = 0) -> Compute:
     precision = config.precision
     if precision == "auto":
         precision = "bfloat16" if device.type == "cuda" else "float32"
-    compiles = config.compile == "auto" and device.type == "cuda" and _compiler_works(device)
+    compiles = config.compile == "auto" and device.type == "cuda"
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {config.threads} threads"
-    _logger.info("running on %s in %s%s", name, precision, ", compiled" if compiles else "")
+    _logger.info("running on %s in %s", name, precision)
     return Compute(device, getattr(torch, precision), compiles)
 
 
+@cache
 def _compiler_works(device: torch.device) -> bool:
     """Whether ``torch.compile`` makes code that runs here: it needs Triton, a C compiler and Python's headers."""
     # On a disk that all nodes of a cluster see, as a rule, so that a run pays once for each network.
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lvdm" / "compiled"
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache))
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lvdm" / "compiled"
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
+    # Else a graph could not be gone through twice, as the adaptive weight of the autoencoder's losses does.
+    torch._functorch.config.donated_buffer = False
     try:
         torch.compile(lambda x: x.sin() + 1)(torch.zeros(8, device=device))
     except RuntimeError as error:
         reason = str(error).strip().partition("\n")[0]
         _logger.warning("torch.compile does not work here (%s); running without, which is slower", reason)
         return False
+    _logger.info("networks are compiled, which takes minutes the first time; the code is kept in %s", folder)
     return True
 
 

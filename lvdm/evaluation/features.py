@@ -6,21 +6,17 @@ what computes with them, so that a killed run, and a protocol that compares the 
 """
 
 import hashlib
-import queue
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
 
+from lvdm.data.read_ahead import read_ahead
 from lvdm.evaluation.detectors import Features
 from lvdm.files import publish
-
-Item = TypeVar("Item")
 
 PART_BATCHES = 8
 
@@ -96,38 +92,3 @@ def batches(clips: Iterable[np.ndarray], size: int) -> Iterator[Batch]:
                 )
         filling = [waiting[0]] * (size - len(waiting))
         yield Batch(np.stack(waiting + filling), len(waiting))
-
-
-def read_ahead(items: Iterable[Item], most: int) -> Iterator[Item]:
-    """``items``, read in a thread that stays up to ``most`` ahead; its errors are raised here."""
-    waiting: queue.Queue = queue.Queue(most)
-    left = threading.Event()
-
-    def put(entry: tuple[str, object]) -> bool:
-        while not left.is_set():
-            try:
-                waiting.put(entry, timeout=0.1)
-                return True
-            except queue.Full:
-                continue
-        return False
-
-    def read() -> None:
-        try:
-            for item in items:
-                if not put(("item", item)):
-                    return
-            put(("end", None))
-        except Exception as error:
-            put(("error", error))
-
-    thread = threading.Thread(target=read, daemon=True)
-    thread.start()
-    try:
-        while (entry := waiting.get())[0] != "end":
-            if entry[0] == "error":
-                raise entry[1]
-            yield entry[1]
-    finally:
-        left.set()
-        thread.join()

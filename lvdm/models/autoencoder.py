@@ -70,11 +70,19 @@ class VideoAutoencoder(nn.Module):
 
     def decode(self, latent: Tensor) -> Tensor:
         """The clip (B, 3, T, H, W), about [-1, 1] but not clamped, of ``latent`` (B, C, T/4, H/8, W/8)."""
-        return self.decoder(self.from_latent(latent))
+        return self.clip(self.features(latent))
+
+    def features(self, latent: Tensor) -> Tensor:
+        """What the last layer makes a clip of: (B, C, T, H, W)."""
+        return self.decoder.features(self.from_latent(latent))
+
+    def clip(self, features: Tensor) -> Tensor:
+        """The last layer, which the adaptive adversarial weight compares gradients at: (B, 3, T, H, W)."""
+        return self.decoder.head(features)
 
     @property
     def last_layer(self) -> nn.Parameter:
-        """The weight that the adaptive adversarial weight compares gradients at."""
+        """The weight of :meth:`clip`."""
         return self.decoder.head.weight
 
 
@@ -129,10 +137,14 @@ class Decoder(nn.Module):
         self.head = SameConv3d(channels, 3, kernel=3)
 
     def forward(self, latent: Tensor) -> Tensor:
+        return self.head(self.features(latent))
+
+    def features(self, latent: Tensor) -> Tensor:
+        """All but the last layer."""
         hidden = latent
         for level in self.levels:
             hidden = level(hidden)
-        return self.head(hidden)
+        return hidden
 
 
 class DecoderLevel(nn.Module):

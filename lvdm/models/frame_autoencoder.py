@@ -39,12 +39,21 @@ class FrameAutoencoder(nn.Module):
 
     def decode(self, latent: Tensor) -> Tensor:
         """The clip (B, 3, T, H, W), about [-1, 1] but not clamped, of ``latent`` (B, C, T, H/8, W/8)."""
-        frames = self.decoder(self.from_latent(rearrange(latent, "b c t h w -> (b t) c h w")))
+        return self.clip(self.features(latent))
+
+    def features(self, latent: Tensor) -> Tensor:
+        """What the last layer makes a clip of: (B, C, T, H, W)."""
+        frames = self.decoder.features(self.from_latent(rearrange(latent, "b c t h w -> (b t) c h w")))
         return rearrange(frames, "(b t) c h w -> b c t h w", t=latent.shape[2])
+
+    def clip(self, features: Tensor) -> Tensor:
+        """The last layer, which the adaptive adversarial weight compares gradients at: (B, 3, T, H, W)."""
+        frames = self.decoder.head(rearrange(features, "b c t h w -> (b t) c h w"))
+        return rearrange(frames, "(b t) c h w -> b c t h w", t=features.shape[2])
 
     @property
     def last_layer(self) -> nn.Parameter:
-        """The weight that the adaptive adversarial weight compares gradients at."""
+        """The weight of :meth:`clip`."""
         return self.decoder.head.weight
 
 
@@ -91,10 +100,14 @@ class Decoder(nn.Module):
         self.head = nn.Conv2d(channels, 3, kernel_size=3, padding=1)
 
     def forward(self, latents: Tensor) -> Tensor:
+        return self.head(self.features(latents))
+
+    def features(self, latents: Tensor) -> Tensor:
+        """All but the last layer."""
         hidden = self.middle(self.stem(latents))
         for level in reversed(self.levels):
             hidden = level(hidden)
-        return self.head(F.silu(self.norm(hidden)))
+        return F.silu(self.norm(hidden))
 
 
 class Downsample(nn.Conv2d):

@@ -13,12 +13,15 @@ import torch
 from lvdm import compute
 from lvdm.compute import Compute
 from lvdm.data.datasets import to_float
+from lvdm.data.read_ahead import read_ahead
 from lvdm.data.shards import Shard, Window, read_clip, windows
 from lvdm.files import publish, write_json
 from lvdm.models.autoencoder import VideoAutoencoder
 from lvdm.models.weights import load_autoencoder
 from lvdm.progress import track
 from lvdm.stages.config import EncodeConfig
+
+_BATCHES_AHEAD = 2
 
 _logger = logging.getLogger(__name__)
 
@@ -55,17 +58,27 @@ def _encoded(
     """Moments of batch after batch of windows: float16 (windows, 2, C, T/4, H/8, W/8)."""
     encode = machine.compiled(network.encode)
     starts = range(0, len(found), config.batch_size)
-    for start in track(starts, f"encoding {shard.path.stem}", unit="batch"):
-        chosen = found[start : start + config.batch_size]
-        # The last batch is filled up: the arithmetic of a clip may depend on the size of its batch.
-        filled = chosen + chosen[-1:] * (config.batch_size - len(chosen))
-        frames = np.stack([read_clip(shard, window, config.clip) for window in filled])
+    parts = [found[start : start + config.batch_size] for start in starts]
+    batches = read_ahead((_frames(shard, part, machine, config) for part in parts), _BATCHES_AHEAD)
+    for part in track(parts, f"encoding {shard.path.stem}", unit="batch"):
+        frames = next(batches).to(machine.device, non_blocking=True)
         with machine.autocast():
-            posterior = encode(to_float(torch.from_numpy(frames).to(machine.device)))
-        moments = torch.stack([posterior.mean, posterior.logvar], dim=1)[: len(chosen)].half()
-        if not moments.isfinite().all():
+            posterior = encode(to_float(frames))
+        moments = torch.stack([posterior.mean, posterior.logvar], dim=1)[: len(part)].half().cpu().numpy()
+        if not np.isfinite(moments).all():
             raise ValueError(
                 f"{shard.path}: the autoencoder gives latents beyond the range of float16; train it with a lower "
                 "learning rate, or with loss.kl_weight above 0"
             )
-        yield moments.cpu().numpy()
+        yield moments
+
+
+def _frames(shard: Shard, found: list[Window], machine: Compute, config: EncodeConfig) -> torch.Tensor:
+    """A batch of windows: uint8 (batch_size, T, H, W, 3), in memory that the device can fetch it from by itself."""
+    # The last batch is filled up: the arithmetic of a clip may depend on the size of its batch.
+    filled = found + found[-1:] * (config.batch_size - len(found))
+    sizes = (config.clip.length, config.clip.resolution, config.clip.resolution, 3)
+    frames = torch.empty(len(filled), *sizes, dtype=torch.uint8, pin_memory=machine.device.type == "cuda")
+    for row, window in zip(frames.numpy(), filled, strict=True):
+        row[:] = read_clip(shard, window, config.clip)
+    return frames

@@ -1,7 +1,7 @@
 """Draw clips from a trained model."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,8 @@ from lvdm.progress import Progress
 from lvdm.stages.config import SampleConfig
 from lvdm.training import seeds
 from lvdm.training.generate import ClipGenerator, load_diffusion
+
+_DECODED_AT_A_TIME = 32
 
 _logger = logging.getLogger(__name__)
 
@@ -45,7 +47,8 @@ def run(config: SampleConfig, *, autoencoder: Path, diffusion: Path, first: int,
             f"{diffusion} makes key frames, every {model.latent_stride}th latent frame of a video, which are no clip; "
             "interpolate between them (lvdm.longvideo)"
         )
-    generate = ClipGenerator(machine.compiled(unet), model, machine.compiled(decoder.decode))
+    decode = machine.compiled(decoder.decode)
+    generate = ClipGenerator(machine.replayed(unet), model, lambda latents: _in_parts(decode, latents))
     sizes = [cell * factor for cell, factor in zip(cells, decoder.config.downsample, strict=True)]
     header = {"descr": "|u1", "fortran_order": False, "shape": (count, *sizes, 3)}
     with publish(clips) as temporary, temporary.open("wb") as file:
@@ -54,6 +57,12 @@ def run(config: SampleConfig, *, autoencoder: Path, diffusion: Path, first: int,
         for videos in _drawn(config, generate, machine, first, count):
             file.write(videos.tobytes())
     _logger.info("%s: videos %d to %d of %s", clips, first, first + count - 1, config.sampler.method)
+
+
+def _in_parts(decode: Callable[[torch.Tensor], torch.Tensor], latents: torch.Tensor) -> torch.Tensor:
+    """``decode`` of a few clips at a time: it takes far more memory than the network, and is as fast with few."""
+    parts = latents.chunk(-(-len(latents) // _DECODED_AT_A_TIME))
+    return torch.cat([decode(part) for part in parts])
 
 
 def rows(first: int, count: int, batch_size: int) -> Iterator[list[int | None]]:

@@ -40,7 +40,10 @@ class AutoencoderTraining(TrainingModule):
         perceptual: PerceptualDistance | None = None,
     ):
         super().__init__(training, compute)
-        self.autoencoder = make_autoencoder(model)
+        self.autoencoder = autoencoder = compute.place(make_autoencoder(model))
+        # In three parts: gradients are also taken at the last layer alone, and sampling is no part of a network.
+        parts = (autoencoder.encode, autoencoder.features, autoencoder.clip)
+        self.encode, self.features, self.clip = map(compute.compiled, parts)
         if perceptual is None or loss.perceptual_weight == 0:
             _logger.info("the perceptual loss (LPIPS) is off: loss.perceptual names no network, or its weight is 0")
         self.loss = AutoencoderLoss(loss, PatchDiscriminator(discriminator), perceptual)
@@ -50,8 +53,8 @@ class AutoencoderTraining(TrainingModule):
 
     def losses(self, batch: Tensor, generator: torch.Generator) -> tuple[list[Tensor | None], dict[str, Tensor]]:
         clips = to_float(batch)
-        posterior = self.autoencoder.encode(clips)
-        reconstruction = self.autoencoder.decode(posterior.sample(generator))
+        posterior = self.encode(clips)
+        reconstruction = self.clip(self.features(posterior.sample(generator)))
         last_layer = self.autoencoder.last_layer
         loss, values = self.loss.autoencoder(clips, reconstruction, posterior, self.step, last_layer)
         discrimination = self.loss.discrimination(clips, reconstruction) if self.loss.adversarial(self.step) else None

@@ -43,8 +43,7 @@ class DiffusionTraining(TrainingModule):
         self.model, self.preview = model, preview
         self.schedule = make_schedule(model.schedule)
         self.unet = compute.place(UNet(model.model))
-        # A function and no module: it has no state of its own.
-        self._network = compute.compiled(self.unet.forward)
+        self.predict = compute.compiled(self.unet.forward)
         self.averaged = AveragedModel(self.unet, config.ema_decay)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
@@ -62,7 +61,7 @@ class DiffusionTraining(TrainingModule):
     def losses(self, batch: Tensor, generator: torch.Generator) -> tuple[list[Tensor | None], dict[str, Tensor]]:
         """The mean error at noise levels drawn uniformly; ``batch (B, 2, C, T, H, W)``."""
         t = torch.randint(self.schedule.steps, (len(batch),), generator=generator, device=generator.device)
-        loss = self._errors(self._network, batch, t, generator).mean()
+        loss = self._errors(self.predict, batch, t, generator).mean()
         return [loss], {"loss": loss}
 
     def after_step(self) -> None:

@@ -1,6 +1,4 @@
-"""Features are streamed, read ahead, kept in parts, and depend on nothing but the clips and the detector."""
-
-import threading
+"""Features are streamed, kept in parts, and depend on nothing but the clips and the detector."""
 
 import numpy as np
 import pytest
@@ -9,7 +7,7 @@ import torch
 from lvdm.evaluation.config import DetectorConfig
 from lvdm.evaluation.detectors import Features, load_detector
 from lvdm.evaluation.feature_files import read_features, write_features
-from lvdm.evaluation.features import PART_BATCHES, Extractor, batches, read_ahead
+from lvdm.evaluation.features import PART_BATCHES, Extractor, batches
 
 CPU = torch.device("cpu")
 SHAPE = (4, 16, 16, 3)
@@ -97,43 +95,6 @@ def test_batches_are_full_and_count_what_is_wanted(clips):
 def test_clips_of_another_size(clips, detector, tmp_path):
     with pytest.raises(ValueError, match="clips of one size"):
         features([clips[0], clips[1][:2]], detector, tmp_path, batch_size=2)
-
-
-def test_reading_goes_on_while_the_reader_of_it_works():
-    """The source is asked for more while the first item is being dealt with, but never for more than a few."""
-    asked, enough = [], threading.Event()
-
-    def source():
-        for number in range(100):
-            asked.append(number)
-            if len(asked) == 4:
-                enough.set()
-            yield number
-
-    stream = read_ahead(source(), 3)
-    assert next(stream) == 0
-    assert enough.wait(timeout=30)
-    assert len(asked) <= 1 + 3 + 1
-    assert list(stream) == list(range(1, 100))
-
-
-def test_an_error_of_the_source_is_raised_where_it_is_read():
-    def source():
-        yield 1
-        raise ValueError("a broken file")
-
-    stream = read_ahead(source(), 3)
-    assert next(stream) == 1
-    with pytest.raises(ValueError, match="a broken file"):
-        next(stream)
-
-
-def test_a_stream_that_is_left_ends_its_thread():
-    before = threading.active_count()
-    stream = read_ahead(iter(range(1000)), 2)
-    next(stream)
-    stream.close()
-    assert threading.active_count() == before
 
 
 def test_a_file_that_holds_no_features(tmp_path):

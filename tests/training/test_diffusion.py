@@ -75,7 +75,7 @@ class Recorder(torch.nn.Module):
 def test_given_frames_are_at_a_level_of_their_own_which_the_network_is_told():
     """The latents are 0 here, so a frame's deviation is the noise of its level."""
     module = make(ObjectiveConfig(), task="prediction", share=0.5)
-    module.unet = recorder = Recorder()
+    module.predict = recorder = Recorder()
     module.losses(moments(512), torch.Generator().manual_seed(0))
     mask, level = recorder.told["mask"], recorder.told["noise_level"]
     given = mask[:, 0, 0, 0, 0] == 1

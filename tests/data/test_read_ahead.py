@@ -1,0 +1,42 @@
+import threading
+
+import pytest
+
+from lvdm.data.read_ahead import read_ahead
+
+
+def test_reading_goes_on_while_the_reader_of_it_works():
+    """The source is asked for more while the first item is being dealt with, but never for more than a few."""
+    asked, enough = [], threading.Event()
+
+    def source():
+        for number in range(100):
+            asked.append(number)
+            if len(asked) == 4:
+                enough.set()
+            yield number
+
+    stream = read_ahead(source(), 3)
+    assert next(stream) == 0
+    assert enough.wait(timeout=30)
+    assert len(asked) <= 1 + 3 + 1
+    assert list(stream) == list(range(1, 100))
+
+
+def test_an_error_of_the_source_is_raised_where_it_is_read():
+    def source():
+        yield 1
+        raise ValueError("a broken file")
+
+    stream = read_ahead(source(), 3)
+    assert next(stream) == 1
+    with pytest.raises(ValueError, match="a broken file"):
+        next(stream)
+
+
+def test_a_stream_that_is_left_ends_its_thread():
+    before = threading.active_count()
+    stream = read_ahead(iter(range(1000)), 2)
+    next(stream)
+    stream.close()
+    assert threading.active_count() == before
