@@ -1,9 +1,9 @@
-"""The layers of the video autoencoder in the form that matrix units compute fastest: what the compiler is given.
+"""Convolutions and normalisations in the form that matrix units compute fastest: what the compiler is given.
 
-The same functions as in :mod:`lvdm.models.layers`, up to rounding, in four other forms. Clips are laid out with their
-channels last, whatever the compiler would choose. Strided and transposed convolutions become dense ones: a stride is
-folded into channels, on the way in or on the way out. Convolutions from or to the three channels of a clip, which leave
-matrix units nearly empty, become matrix products. Statistics of a normalisation are taken channel by channel.
+The same functions as those of the layers, up to rounding, in other forms. Clips are laid out with their channels last,
+whatever the compiler would choose. Strided and transposed convolutions become dense ones: a stride is folded into
+channels, on the way in or on the way out. Convolutions from or to the three channels of a clip, which leave matrix units
+nearly empty, take the neighbours of a position as channels. Statistics of a normalisation are taken channel by channel.
 
 Clips are ``(B, C, T, H, W)``. Nothing here depends on a device, but only on CUDA is it faster.
 """
@@ -13,19 +13,24 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.nn import functional
-from torch.nn.grad import conv3d_input, conv3d_weight
 
 Triple = tuple[int, int, int]
 Padding = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 # Matrix units read eight numbers of 16 bits at a time.
 _UNIT = 8
-_NEITHER = ((0, 0), (0, 0), (0, 0))
+_LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 def channels_last(clip: Tensor) -> Tensor:
     """``clip`` with the channels of a position next to one another in memory."""
-    return clip.contiguous(memory_format=torch.channels_last_3d)
+    return clip.contiguous(memory_format=_LAYOUTS[clip.dim()])
+
+
+def in_working_precision(clip: Tensor) -> Tensor:
+    """``clip`` in the precision that convolutions have under autocast, and else as it is."""
+    device = clip.device.type
+    return clip.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else clip
 
 
 def group_norm(clip: Tensor, norm: nn.GroupNorm) -> Tensor:
@@ -38,12 +43,13 @@ def group_norm(clip: Tensor, norm: nn.GroupNorm) -> Tensor:
     spread = variances.mean(dim=2, keepdim=True) + (means - centre).square().mean(dim=2, keepdim=True)
     scale = (spread + norm.eps).rsqrt().expand_as(means).flatten(1) * norm.weight
     shift = norm.bias - centre.expand_as(means).flatten(1) * scale
+    scale, shift = _Kept.apply(torch.stack([scale, shift]))
     return clip * scale[:, :, None, None, None] + shift[:, :, None, None, None]
 
 
 def replicate_pad(clip: Tensor, padding: Padding) -> Tensor:
     """``clip`` with (before, after) border values repeated along time, height and width; channels last."""
-    return channels_last(clip) if padding == _NEITHER else _ReplicatePad.apply(clip, padding)
+    return _ReplicatePad.apply(clip, padding) if any(map(any, padding)) else channels_last(clip)
 
 
 def convolution(clip: Tensor, weight: Tensor, stride: Triple) -> Tensor:
@@ -52,11 +58,11 @@ def convolution(clip: Tensor, weight: Tensor, stride: Triple) -> Tensor:
     The kernel's sizes are multiples of the stride. The steps of a stride become channels of one position.
     """
     if clip.shape[1] < _UNIT and stride == (1, 1, 1):
-        return _product(clip, weight)
+        return convolve(_widened(clip, weight.shape), _widened_weight(weight))
     folding = dict(zip(("st", "sh", "sw"), stride, strict=True))
     clip = rearrange(clip, "b c (t st) (h sh) (w sw) -> b (st sh sw c) t h w", **folding)
     weight = rearrange(weight, "o c (t st) (h sh) (w sw) -> o (st sh sw c) t h w", **folding)
-    return _Convolution.apply(channels_last(clip), channels_last(weight))
+    return convolve(clip, weight)
 
 
 def transposed_convolution(clip: Tensor, weight: Tensor, stride: Triple) -> Tensor:
@@ -70,11 +76,45 @@ def transposed_convolution(clip: Tensor, weight: Tensor, stride: Triple) -> Tens
         for step, size, kernel in zip(stride, clip.shape[2:], weight.shape[2:], strict=True)
     ]
     weight = rearrange(weight, "c o (t st) (h sh) (w sw) -> (st sh sw o) c t h w", **folding).flip(2, 3, 4)
-    folded = _Convolution.apply(channels_last(clip), channels_last(weight))
-    clip = rearrange(folded, "b (st sh sw o) t h w -> b o (t st) (h sh) (w sw)", **folding)
+    clip = rearrange(convolve(clip, weight), "b (st sh sw o) t h w -> b o (t st) (h sh) (w sw)", **folding)
     for axis, (step, size) in enumerate(zip(stride, sizes, strict=True), start=2):
         clip = clip.narrow(axis, step - 1, size)
     return channels_last(clip)
+
+
+def convolve(
+    clip: Tensor, weight: Tensor, stride: tuple[int, ...] | None = None, padding: tuple[int, ...] | None = None
+) -> Tensor:
+    """The convolution itself, of clips or of frames ``(N, C, H, W)``, in the layout that it is fastest in."""
+    axes = clip.dim() - 2
+    return _Convolution.apply(
+        channels_last(clip), channels_last(weight), list(stride or [1] * axes), list(padding or [0] * axes)
+    )
+
+
+def _widened(clip: Tensor, weight: tuple[int, ...]) -> Tensor:
+    """Channels of all that a kernel of shape ``weight`` sees along time and height, and zeros for the matrix units."""
+    windows = clip.unfold(2, weight[2], 1).unfold(3, weight[3], 1)
+    windows = rearrange(windows, "b c t h w i j -> b (i j c) t h w")
+    return functional.pad(windows, [0] * 7 + [-windows.shape[1] % _UNIT])
+
+
+def _widened_weight(weight: Tensor) -> Tensor:
+    """The kernel ``(O, i j C, 1, 1, W)`` for :func:`_widened`."""
+    wide = rearrange(weight, "o c i j w -> o (i j c) 1 1 w")
+    return functional.pad(wide, [0] * 7 + [-wide.shape[1] % _UNIT])
+
+
+class _Kept(torch.autograd.Function):
+    """Its input. The compiler computes it once, and not anew for each number that it goes into."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, numbers: Tensor) -> Tensor:
+        return _keep(numbers)
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> Tensor:
+        return _keep(gradient)
 
 
 class _ReplicatePad(torch.autograd.Function):
@@ -102,94 +142,75 @@ class _ReplicatePad(torch.autograd.Function):
 
 
 class _Convolution(torch.autograd.Function):
-    """Dense convolution without padding. Where it has few outputs, its gradients are matrix products."""
+    """A convolution whose gradients have the layout of what they are gradients of."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, clip: Tensor, weight: Tensor) -> Tensor:
+    def forward(ctx: FunctionCtx, clip: Tensor, weight: Tensor, stride: list[int], padding: list[int]) -> Tensor:
         ctx.save_for_backward(clip, weight)
-        return _convolve(clip, weight)
+        ctx.geometry = stride, padding
+        return _convolve(clip, weight, stride, padding)
 
     @staticmethod
-    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
         clip, weight = ctx.saved_tensors
-        wanted, gradient = ctx.needs_input_grad, channels_last(gradient)
-        if len(weight) >= _UNIT:
-            return (
-                _convolve_input(gradient, weight, list(clip.shape)) if wanted[0] else None,
-                _convolve_weight(gradient, clip, list(weight.shape)) if wanted[1] else None,
-            )
-        kernel = weight.shape[2:]
-        columns = _columns(functional.pad(gradient, [size - 1 for size in reversed(kernel) for _ in range(2)]), kernel)
-        inputs = outputs = None
-        if wanted[0]:
-            product = columns @ _rows(weight.flip(2, 3, 4), "o c t h w -> (t h w o) c")
-            inputs = rearrange(product, "(b t h w) c -> b c t h w", **_sizes(clip))
-        if wanted[1]:
-            product = columns.T @ rearrange(clip, "b c t h w -> (b t h w) c")
-            outputs = rearrange(product[: weight[:, 0].numel()], "(t h w o) c -> o c t h w", **_sizes(weight))
-            outputs = outputs.flip(2, 3, 4)
-        return inputs, outputs
+        stride, padding = ctx.geometry
+        if len(weight) < _UNIT and clip.dim() == 5 and not any(padding) and max(stride) == 1:
+            return *_gradients_of_few(gradient, clip, weight), None, None
+        return *_convolve_backward(channels_last(gradient), clip, weight, stride, padding), None, None
 
 
-def _product(clip: Tensor, weight: Tensor) -> Tensor:
-    """The same convolution of few channels, as one product of all that each output sees with the weights."""
-    product = _columns(clip, weight.shape[2:]) @ _rows(weight, "o c t h w -> (t h w c) o")
-    sizes = [size - kernel + 1 for size, kernel in zip(clip.shape[2:], weight.shape[2:], strict=True)]
-    return rearrange(product, "(b t h w) o -> b o t h w", b=len(clip), t=sizes[0], h=sizes[1], w=sizes[2])
+def _gradients_of_few(gradient: Tensor, clip: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Where outputs are few: those of the input are a convolution from few channels, whose output ``clip`` is like.
+
+    So the gradient of the weight is that of its weight, with ``clip`` in the place of the gradient.
+    """
+    gradient = functional.pad(gradient, [size - 1 for size in reversed(weight.shape[2:]) for _ in range(2)])
+    mirrored = rearrange(weight.flip(2, 3, 4), "o c i j w -> c o i j w")
+    wide, wide_weight = channels_last(_widened(gradient, weight.shape)), channels_last(_widened_weight(mirrored))
+    inputs = _convolve(wide, wide_weight, [1, 1, 1], [0, 0, 0])
+    _, found = _convolve_backward(clip, wide, wide_weight, [1, 1, 1], [0, 0, 0])
+    outputs, _, height, width = weight.shape[0], *weight.shape[2:]
+    found = found[:, : weight[:, 0, ..., 0].numel()]
+    return inputs, rearrange(found, "c (i j o) 1 1 w -> o c i j w", o=outputs, j=height).flip(2, 3, 4)
 
 
-def _columns(clip: Tensor, kernel: Triple) -> Tensor:
-    """What a kernel sees at each of its places, ``(B T H W, t h w C)``, filled up with zeros for the matrix units."""
-    windows = clip
-    for axis, size in enumerate(kernel, start=2):
-        windows = windows.unfold(axis, size, 1)
-    windows = rearrange(windows, "b c t h w i j k -> b t h w (i j k c)")
-    return functional.pad(windows, [0, -windows.shape[-1] % _UNIT]).flatten(0, 3)
-
-
-def _rows(weight: Tensor, pattern: str) -> Tensor:
-    """``weight`` as the matrix that goes with :func:`_columns`."""
-    rows = rearrange(weight, pattern)
-    return functional.pad(rows, [0, 0, 0, -len(rows) % _UNIT])
-
-
-def _sizes(clip: Tensor) -> dict[str, int]:
-    return dict(zip("thw", clip.shape[2:], strict=True))
-
-
-def _empty(shape: list[int], like: Tensor) -> Tensor:
-    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last_3d)
-
-
-# Operators of their own, which the compiler calls as they are: of a 3D convolution it would change the layout.
+# Operators of their own, which the compiler calls as they are, with operands in the layout that they are given in.
 
 
 @torch.library.custom_op("lvdm::convolve", mutates_args=())
-def _convolve(clip: Tensor, weight: Tensor) -> Tensor:
-    return channels_last(functional.conv3d(clip, weight))
+def _convolve(clip: Tensor, weight: Tensor, stride: list[int], padding: list[int]) -> Tensor:
+    still, none = [1] * len(stride), [0] * len(stride)
+    return channels_last(torch.ops.aten.convolution(clip, weight, None, stride, padding, still, False, none, 1))
 
 
 @_convolve.register_fake
-def _(clip: Tensor, weight: Tensor) -> Tensor:
-    sizes = [size - kernel + 1 for size, kernel in zip(clip.shape[2:], weight.shape[2:], strict=True)]
-    return _empty([clip.shape[0], weight.shape[0], *sizes], clip)
+def _(clip: Tensor, weight: Tensor, stride: list[int], padding: list[int]) -> Tensor:
+    geometry = zip(clip.shape[2:], weight.shape[2:], stride, padding, strict=True)
+    sizes = [(size + 2 * pad - kernel) // step + 1 for size, kernel, step, pad in geometry]
+    return channels_last(clip.new_empty(clip.shape[0], weight.shape[0], *sizes))
 
 
-@torch.library.custom_op("lvdm::convolve_input", mutates_args=())
-def _convolve_input(gradient: Tensor, weight: Tensor, shape: list[int]) -> Tensor:
-    return channels_last(conv3d_input(shape, weight, gradient))
+@torch.library.custom_op("lvdm::convolve_backward", mutates_args=())
+def _convolve_backward(
+    gradient: Tensor, clip: Tensor, weight: Tensor, stride: list[int], padding: list[int]
+) -> tuple[Tensor, Tensor]:
+    still, none = [1] * len(stride), [0] * len(stride)
+    inputs, weights, _ = torch.ops.aten.convolution_backward(
+        gradient, clip, weight, None, stride, padding, still, False, none, 1, [True, True, False]
+    )
+    return channels_last(inputs), channels_last(weights)
 
 
-@_convolve_input.register_fake
-def _(gradient: Tensor, weight: Tensor, shape: list[int]) -> Tensor:
-    return _empty(shape, gradient)
+@_convolve_backward.register_fake
+def _(gradient: Tensor, clip: Tensor, weight: Tensor, stride: list[int], padding: list[int]) -> tuple[Tensor, Tensor]:
+    return channels_last(clip.new_empty(clip.shape)), channels_last(weight.new_empty(weight.shape))
 
 
-@torch.library.custom_op("lvdm::convolve_weight", mutates_args=())
-def _convolve_weight(gradient: Tensor, clip: Tensor, shape: list[int]) -> Tensor:
-    return channels_last(conv3d_weight(clip, shape, gradient))
+@torch.library.custom_op("lvdm::keep", mutates_args=())
+def _keep(numbers: Tensor) -> Tensor:
+    return numbers.clone()
 
 
-@_convolve_weight.register_fake
-def _(gradient: Tensor, clip: Tensor, shape: list[int]) -> Tensor:
-    return _empty(shape, gradient)
+@_keep.register_fake
+def _(numbers: Tensor) -> Tensor:
+    return torch.empty_like(numbers)

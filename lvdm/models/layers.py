@@ -102,12 +102,10 @@ def _compiled(
     convolution: Callable[[Tensor, Tensor, Triple], Tensor], layer: SameConv3d | SameConvTranspose3d, clip: Tensor
 ) -> Tensor:
     """``layer`` in the form of :mod:`lvdm.models.dense`."""
-    device = clip.device.type
-    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else clip.dtype
-    with torch.autocast(device, enabled=False):
+    clip, weight, bias = map(dense.in_working_precision, (clip, layer.weight, layer.bias))
+    with torch.autocast(clip.device.type, enabled=False):
         # In the lower precision already when it is padded: copies of fewer bytes.
-        padded = dense.replicate_pad(clip.to(dtype), layer.border)
-        return convolution(padded, layer.weight.to(dtype), layer.stride) + layer.bias.to(dtype)[:, None, None, None]
+        return convolution(dense.replicate_pad(clip, layer.border), weight, layer.stride) + bias[:, None, None, None]
 
 
 def group_norm(channels: int, groups: int) -> nn.GroupNorm:

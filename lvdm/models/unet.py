@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from lvdm.models import dense
 from lvdm.models.attention import NORM_GROUPS, SpaceTimeAttention, zero_initialised
 from lvdm.models.config import UNetConfig
 from lvdm.models.text import SpatialTemporalTransformer
@@ -46,10 +47,17 @@ class Convolution(nn.Conv3d):
     def forward(self, x: Tensor) -> Tensor:
         """``(B, C, T, H, W)`` to ``(B, C', T, H / stride, W / stride)``."""
         if self.kernel_size[0] > 1:
-            return super().forward(x)
+            return self._convolve(x, self.weight, self.stride, self.padding)
         frames = rearrange(x, "b c t h w -> (b t) c h w")
-        frames = F.conv2d(frames, self.weight.squeeze(2), self.bias, self.stride[1:], self.padding[1:])
+        frames = self._convolve(frames, self.weight.squeeze(2), self.stride[1:], self.padding[1:])
         return rearrange(frames, "(b t) c h w -> b c t h w", t=x.shape[2])
+
+    def _convolve(self, x: Tensor, weight: Tensor, stride: tuple[int, ...], padding: tuple[int, ...]) -> Tensor:
+        """Of clips or of frames."""
+        if torch.compiler.is_compiling():
+            x, weight, bias = map(dense.in_working_precision, (x, weight, self.bias))
+            return dense.convolve(x, weight, stride, padding) + bias.reshape(-1, *[1] * len(stride))
+        return (F.conv3d if x.dim() == 5 else F.conv2d)(x, weight, self.bias, stride, padding)
 
 
 class ResidualBlock(nn.Module):
@@ -215,9 +223,8 @@ class UNet(nn.Module):
             )
 
     def _predict(self, x: Tensor, embedding: Tensor, context: Tensor | None) -> Tensor:
-        if x.is_cuda:
-            # Frames and tokens are then views of the clip, and the matrix units read channels in one piece.
-            x = x.contiguous(memory_format=torch.channels_last_3d)
+        if torch.compiler.is_compiling():
+            x = dense.channels_last(x)  # frames and tokens are then views of the clip
         h = self.stem(x)
         skips = [h]
         for block in self.encoder:

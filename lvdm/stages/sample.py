@@ -48,7 +48,7 @@ def run(config: SampleConfig, *, autoencoder: Path, diffusion: Path, first: int,
             "interpolate between them (lvdm.longvideo)"
         )
     decode = machine.compiled(decoder.decode)
-    generate = ClipGenerator(machine.replayed(unet), model, lambda latents: _in_parts(decode, latents))
+    generate = ClipGenerator(machine.replayed(unet.forward), model, lambda latents: _in_parts(decode, latents))
     sizes = [cell * factor for cell, factor in zip(cells, decoder.config.downsample, strict=True)]
     header = {"descr": "|u1", "fortran_order": False, "shape": (count, *sizes, 3)}
     with publish(clips) as temporary, temporary.open("wb") as file:

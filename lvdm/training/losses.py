@@ -3,6 +3,7 @@
 import torch
 from einops import rearrange
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
 from torch.nn import functional
 
 from lvdm.models.autoencoder import Posterior
@@ -18,11 +19,26 @@ def hinge_loss(real: Tensor, fake: Tensor) -> Tensor:
     return 0.5 * (functional.relu(1 - real).mean() + functional.relu(1 + fake).mean())
 
 
-def adaptive_weight(reconstruction: Tensor, adversarial: Tensor, last_layer: Tensor) -> Tensor:
-    """The weight that gives both losses gradients of one norm at the last layer (VQGAN, equation 7)."""
-    wanted = torch.autograd.grad(reconstruction, last_layer, retain_graph=True)[0].norm()
-    found = torch.autograd.grad(adversarial, last_layer, retain_graph=True)[0].norm()
-    return (wanted / (found + 1e-4)).clamp(0, _LARGEST_ADAPTIVE_WEIGHT).detach()
+def adaptive_weight(wanted: Tensor, found: Tensor, clip: Tensor, last_layer: Tensor) -> Tensor:
+    """The weight that gives two losses gradients of one norm at the last layer (VQGAN, equation 7).
+
+    ``wanted`` and ``found`` are their gradients at ``clip``, which that layer has made.
+    """
+    norms = [torch.autograd.grad(clip, last_layer, part, retain_graph=True)[0].norm() for part in (wanted, found)]
+    return (norms[0] / (norms[1] + 1e-4)).clamp(0, _LARGEST_ADAPTIVE_WEIGHT)
+
+
+class _Differentiated(torch.autograd.Function):
+    """A loss of a clip whose gradient there is known already."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, clip: Tensor, loss: Tensor, gradient: Tensor) -> Tensor:
+        ctx.save_for_backward(gradient)
+        return loss.detach().clone()
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, factor: Tensor) -> tuple[Tensor, None, None]:
+        return factor * ctx.saved_tensors[0], None, None
 
 
 class AutoencoderLoss(nn.Module):
@@ -47,19 +63,25 @@ class AutoencoderLoss(nn.Module):
         self, clip: Tensor, reconstruction: Tensor, posterior: Posterior, step: int, last_layer: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """What the autoencoder minimises in ``step``, and its terms. Clips are (B, 3, T, H, W) in [-1, 1]."""
-        images, targets = _frames(reconstruction), _frames(clip)
+        adversarial_counts = self.adversarial(step)
+        # The losses' gradients at the clip serve twice: for their weight, and for the update.
+        judged = reconstruction.detach().requires_grad_() if adversarial_counts else reconstruction
+        images, targets = _frames(judged), _frames(clip)
         values_per_frame = targets[0].numel()
         l1 = (images.float() - targets.float()).abs().mean()
         zero = torch.zeros_like(l1)
         counts = self.perceptual is not None and self.config.perceptual_weight > 0
         lpips = self.perceptual(images, targets).mean() if counts else zero
-        reconstruction_loss = values_per_frame * (l1 + self.config.perceptual_weight * lpips)
-        kl = posterior.kl().float().mean()
+        loss = values_per_frame * (l1 + self.config.perceptual_weight * lpips)
         adversarial = weight = zero
-        if self.adversarial(step):
-            adversarial = -self.logits(reconstruction).mean()
-            weight = adaptive_weight(reconstruction_loss, adversarial, last_layer)
-        loss = reconstruction_loss + self.config.kl_weight * kl + self.config.disc_weight * weight * adversarial
+        if adversarial_counts:
+            adversarial = -self.logits(judged).mean()
+            wanted, found = (torch.autograd.grad(part, judged)[0] for part in (loss, adversarial))
+            weight = adaptive_weight(wanted, found, reconstruction, last_layer)
+            share = self.config.disc_weight * weight
+            loss = _Differentiated.apply(reconstruction, loss + share * adversarial, wanted + share * found)
+        kl = posterior.kl().float().mean()
+        loss = loss + self.config.kl_weight * kl
         terms = {"l1": l1, "lpips": lpips, "kl": kl, "adversarial": adversarial, "adaptive_weight": weight}
         return loss, {"loss": loss, **terms}
 

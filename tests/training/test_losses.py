@@ -75,11 +75,25 @@ def test_the_discriminator_counts_from_disc_start(clip, posterior):
 
 def test_adaptive_weight_is_the_ratio_of_gradient_norms():
     last_layer = torch.nn.Parameter(torch.tensor([3.0, 4.0]))
-    weight = adaptive_weight(2 * last_layer.sum(), 0.5 * last_layer.sum(), last_layer)
+    clip, ones = 7 * last_layer, torch.ones(2)
+    weight = adaptive_weight(2 * ones, 0.5 * ones, clip, last_layer)
     assert weight.item() == pytest.approx(4.0, rel=1e-3)
     assert not weight.requires_grad
-    nothing = adaptive_weight(2 * last_layer.sum(), 0.0 * last_layer.sum(), last_layer)
+    nothing = adaptive_weight(2 * ones, 0 * ones, clip, last_layer)
     assert nothing.item() == 1e4
+
+
+def test_gradients_are_those_of_the_weighted_sum(clip, posterior):
+    """All losses written out, and differentiated by autograd as one."""
+    loss = make_loss(perceptual=lambda images, targets: (images - targets).square().mean((1, 2, 3)), disc_weight=0.5)
+    reconstruction, last_layer = reconstruct(clip)
+    total, values = loss.autoencoder(clip, reconstruction, posterior, 0, last_layer)
+    found = torch.autograd.grad(2 * total, last_layer, retain_graph=True)[0]
+    terms = clip.abs().mean() * (1 - last_layer), (clip * (1 - last_layer)).square().mean()
+    adversarial = -loss.logits(reconstruction).mean()
+    expected = 3 * 8 * 8 * sum(terms) + 0.5 * values["adaptive_weight"] * adversarial
+    torch.testing.assert_close(total, expected)
+    torch.testing.assert_close(found, torch.autograd.grad(2 * expected, last_layer)[0])
 
 
 def test_hinge_loss():
