@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lvdm.data.read_ahead import read_ahead
 from lvdm.evaluation.detectors import Features
 from lvdm.files import publish
+from lvdm.read_ahead import read_ahead
 
 PART_BATCHES = 8
 

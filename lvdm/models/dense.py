@@ -2,8 +2,9 @@
 
 The same functions as those of the layers, up to rounding, in other forms. Clips are laid out with their channels last,
 whatever the compiler would choose. Strided and transposed convolutions become dense ones: a stride is folded into
-channels, on the way in or on the way out. Convolutions from or to the three channels of a clip, which leave matrix units
-nearly empty, take the neighbours of a position as channels. Statistics of a normalisation are taken channel by channel.
+channels, on the way in or on the way out. Convolutions from or to the three channels of a clip, which leave matrix
+units nearly empty, take the neighbours of a position as channels. Statistics of a normalisation are taken channel by
+channel.
 
 Clips are ``(B, C, T, H, W)``. Nothing here depends on a device, but only on CUDA is it faster.
 """
@@ -169,9 +170,13 @@ def _gradients_of_few(gradient: Tensor, clip: Tensor, weight: Tensor) -> tuple[T
     wide, wide_weight = channels_last(_widened(gradient, weight.shape)), channels_last(_widened_weight(mirrored))
     inputs = _convolve(wide, wide_weight, [1, 1, 1], [0, 0, 0])
     _, found = _convolve_backward(clip, wide, wide_weight, [1, 1, 1], [0, 0, 0])
-    outputs, _, height, width = weight.shape[0], *weight.shape[2:]
-    found = found[:, : weight[:, 0, ..., 0].numel()]
-    return inputs, rearrange(found, "c (i j o) 1 1 w -> o c i j w", o=outputs, j=height).flip(2, 3, 4)
+    found = rearrange(
+        found[:, : weight[:, 0, ..., 0].numel()],  # without the zeros
+        "c (i j o) 1 1 w -> o c i j w",
+        o=weight.shape[0],
+        j=weight.shape[3],
+    )
+    return inputs, found.flip(2, 3, 4)
 
 
 # Operators of their own, which the compiler calls as they are, with operands in the layout that they are given in.

@@ -13,12 +13,12 @@ import torch
 from lvdm import compute
 from lvdm.compute import Compute
 from lvdm.data.datasets import to_float
-from lvdm.data.read_ahead import read_ahead
 from lvdm.data.shards import Shard, Window, read_clip, windows
 from lvdm.files import publish, write_json
 from lvdm.models.autoencoder import VideoAutoencoder
 from lvdm.models.weights import load_autoencoder
 from lvdm.progress import track
+from lvdm.read_ahead import read_ahead
 from lvdm.stages.config import EncodeConfig
 
 _BATCHES_AHEAD = 2

@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from lvdm.data.read_ahead import read_ahead
+from lvdm.read_ahead import read_ahead
 
 
 def test_reading_goes_on_while_the_reader_of_it_works():
