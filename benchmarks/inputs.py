@@ -13,7 +13,6 @@ from lvdm.data.config import ClipConfig
 from lvdm.data.shards import first_frames, write_shard
 from lvdm.files import write_json
 from lvdm.models.autoencoder import VideoAutoencoder
-from lvdm.models.perceptual import PerceptualDistance
 from lvdm.models.unet import UNet
 from lvdm.models.weights import save_model
 from lvdm.stages.pipeline import PipelineConfig
@@ -133,12 +132,12 @@ class Vgg16(nn.Module):
         return torch.cat(features, dim=1)
 
 
-def make_perceptual(folder: Path, width: int, device: torch.device) -> PerceptualDistance:
-    """LPIPS by a network shaped like VGG16, through a file of TorchScript as always."""
+def make_vgg16(folder: Path, width: int) -> NetworkFile:
+    """A file of TorchScript like NVIDIA's vgg16.pt, of random weights."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # as NVIDIA's file is made, all the same
-        torch.jit.save(torch.jit.script(Vgg16(width)), buffer)
+        torch.jit.save(torch.jit.script(Vgg16(width).requires_grad_(False)), buffer)
     path = folder / "vgg16.pt"
     path.write_bytes(buffer.getvalue())
-    return PerceptualDistance(path, NetworkFile(path=path, size=path.stat().st_size), device)
+    return NetworkFile(path=path, size=path.stat().st_size)

@@ -16,13 +16,14 @@ import flops
 import torch
 from baseline import PlainAutoencoder
 from baseline_steps import autoencoder_step
-from inputs import clip_config, clip_shape, make_perceptual, make_shard
+from inputs import clip_config, clip_shape, make_shard, make_vgg16
 from measure import Benchmark, Case, make_parser
 from training import TimedAutoencoder, compare_loops, short, training_cases
 
+from lvdm.config import NetworkFile
 from lvdm.data.datasets import ClipDataset
 from lvdm.models.discriminator import PatchDiscriminator
-from lvdm.models.perceptual import PerceptualDistance
+from lvdm.models.perceptual import FeatureDistance, PerceptualDistance
 
 _VGG_WIDTH = 64
 _TINY_VGG_WIDTH = 8
@@ -38,11 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         clip = clip_config(pipeline)
         dataset = ClipDataset([make_shard(Path(folder), clip, options.videos)], clip)
-        perceptual = make_perceptual(Path(folder), width, benchmark.device)
+        vgg16 = make_vgg16(Path(folder), width)
         benchmark.run(
             [
                 *_cases(benchmark, "reconstruction only", dataset, None, reconstruction),
-                *_cases(benchmark, "full loss", dataset, perceptual, flops.full_loss(pipeline, width)),
+                *_cases(benchmark, "full loss", dataset, vgg16, flops.full_loss(pipeline, width)),
             ]
         )
     compare_loops(benchmark.rows)
@@ -50,20 +51,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _cases(
-    benchmark: Benchmark, group: str, dataset: ClipDataset, perceptual: PerceptualDistance | None, work: float
+    benchmark: Benchmark, group: str, dataset: ClipDataset, vgg16: NetworkFile | None, work: float
 ) -> list[Case]:
-    """With the full loss where there is a network of LPIPS, or of the reconstruction alone."""
-    pipeline, section, full = benchmark.pipeline, benchmark.pipeline.autoencoder, perceptual is not None
+    """With the full loss where there is a file of LPIPS' network, or of the reconstruction alone."""
+    pipeline, section, full = benchmark.pipeline, benchmark.pipeline.autoencoder, vgg16 is not None
+    machine, device = benchmark.machine, benchmark.device
     loss = section.loss.replace(disc_start=0, disc_weight=section.loss.disc_weight if full else 0.0)
 
     def make(batch_size: int, steps: int) -> TimedAutoencoder:
         training = short(section.training, steps, batch_size, accumulate=1)
-        return TimedAutoencoder(section.model, section.discriminator, loss, training, benchmark.machine, perceptual)
+        perceptual = PerceptualDistance(vgg16.path, vgg16, device, machine.compiled) if full else None
+        return TimedAutoencoder(section.model, section.discriminator, loss, training, machine, perceptual)
 
     def plain(batch_size: int) -> Callable[[], None]:
-        autoencoder = PlainAutoencoder(section.model).to(benchmark.device)
-        discriminator = PatchDiscriminator(section.discriminator).to(benchmark.device) if full else None
-        clips = torch.rand(batch_size, *clip_shape(pipeline), device=benchmark.device) * 2 - 1
+        autoencoder = PlainAutoencoder(section.model).to(device)
+        discriminator = PatchDiscriminator(section.discriminator).to(device) if full else None
+        perceptual = FeatureDistance(torch.jit.load(vgg16.path, map_location=device)) if full else None
+        clips = torch.rand(batch_size, *clip_shape(pipeline), device=device) * 2 - 1
         return autoencoder_step(autoencoder, section.training, clips, perceptual, discriminator)
 
     return training_cases(benchmark, group, make, dataset, plain, work)

@@ -57,7 +57,9 @@ def run(
     others = [path for path in (initial, perceptual) if path is not None]
     trained = Run(run_folder, identity(config, "lvdm.stages.train_autoencoder", [*train, *heldout, *others]))
     machine = compute.setup(config.compute, processes.local_rank)
-    lpips = None if perceptual is None else PerceptualDistance(perceptual, config.loss.perceptual, machine.device)
+    lpips = None
+    if perceptual is not None:
+        lpips = PerceptualDistance(perceptual, config.loss.perceptual, machine.device, machine.compiled)
     torch.manual_seed(seeds.derive(config.training.seed, "weights"))
     module = AutoencoderTraining(config.model, config.discriminator, config.loss, config.training, machine, lpips)
     if initial is not None:

@@ -16,6 +16,7 @@ from lvdm.diffusion.schedule import make_schedule
 from lvdm.models.autoencoder import VideoAutoencoder
 from lvdm.models.config import AutoencoderConfig, DiscriminatorConfig, FrameAutoencoderConfig, UNetConfig
 from lvdm.models.discriminator import PatchDiscriminator
+from lvdm.models.perceptual import FeatureDistance, PerceptualDistance
 from lvdm.models.unet import UNet
 from lvdm.training.config import AutoencoderTrainingConfig, DiffusionTrainingConfig
 
@@ -23,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 from baseline import PlainAutoencoder, PlainUNet
 from baseline_steps import Ancestral, autoencoder_step, diffusion_step
-from inputs import Vgg16, randomise
+from inputs import Vgg16, make_vgg16, randomise
 
 AUTOENCODER = AutoencoderConfig(hidden_channels=4, norm_groups=4)
 
@@ -126,6 +127,14 @@ def test_a_step_of_the_full_loss_trains_both_networks():
         discriminator,
     )
     all_change(step, autoencoder, discriminator)
+
+
+def test_lpips_of_the_benchmarks_is_ours(tmp_path, caplog):
+    file = make_vgg16(tmp_path, width=4)
+    images, targets = torch.rand(2, 2, 3, 32, 32) * 2 - 1
+    wanted = FeatureDistance(torch.jit.load(file.path))(images, targets)
+    torch.testing.assert_close(PerceptualDistance(file.path, file)(images, targets), wanted, rtol=1e-4, atol=0)
+    assert not caplog.records  # else both would be the file's own code
 
 
 def test_ancestral_sampling_is_ours(tiny_unet):
