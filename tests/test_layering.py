@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "lvdm"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-BASE = {"config", "files", "findings", "installation", "progress", "provenance", "compute"}
+BASE = {"config", "files", "findings", "installation", "progress", "provenance", "read_ahead", "compute"}
 ALLOWED = {
     "data": BASE,
     "models": BASE,
@@ -47,6 +47,7 @@ TORCH_FREE = {
     "installation.py",
     "progress.py",
     "provenance.py",
+    "read_ahead.py",
     "reporting",
     "cluster",
     "stages/cost.py",
