@@ -131,11 +131,11 @@ class Benchmark:
         return 1 + self.options.warmup + self.options.repeats
 
     def deployed(self, network: nn.Module, method: str = "forward", replayed: bool = False) -> Callable[..., Any]:
-        """A method of ``network`` as the stages run it: its place, its precision, without gradients.
+        """A method of ``network`` as the stages run it: its precision, compiled, without gradients.
 
         It is given to the device kernel by kernel, or as one piece, which stage sample does with the UNet.
         """
-        bound = getattr(self.machine.place(network.eval().requires_grad_(False)), method)
+        bound = getattr(network.to(self.device).eval().requires_grad_(False), method)
         function = self.machine.replayed(bound) if replayed else self.machine.compiled(bound)
 
         def run(*inputs: torch.Tensor) -> Any:

@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     def ours(batch_size: int) -> float:
         with benchmark.device:
-            network = randomise(UNet(model.model))
+            network = benchmark.machine.place(randomise(UNet(model.model)))
         forward, arrays = benchmark.deployed(network, replayed=True), inputs(batch_size)
         return benchmark.seconds(lambda: forward(*arrays))
 

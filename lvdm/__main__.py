@@ -60,6 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _end_on_signals()
     # Before torch starts its threads: waiting in a busy loop, they take turns on a busy machine instead of working.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Where compiled networks are kept: as a rule on a disk that all nodes of a cluster see, so that a run pays once.
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(caches / "lvdm" / "compiled"))
     run = importlib.import_module(_module(stage)).run
     options = _stage_parser(stage, run).parse_args(arguments[1:])
     _start_logging(options.log)

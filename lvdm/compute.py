@@ -4,16 +4,17 @@ import ctypes
 import logging
 import os
 import platform
+import signal
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch._functorch import config as functorch_config
 
 from lvdm.config import ComputeConfig
 
@@ -61,12 +62,12 @@ class Compute:
             torch.cuda.synchronize()
 
     def place(self, network: Network) -> Network:
-        """``network`` on the device, the weights of its 3D convolutions in the layout of the fastest kernels.
+        """``network`` on the device, the weights of its 3D convolutions in the layout that compiled code reads.
 
         Layouts are no part of a state dictionary: checkpoints are the same with and without.
         """
         network.to(self.device)
-        if self.device.type == "cuda":
+        if self._compiler_works():
             for parameter in network.parameters():
                 if parameter.dim() == 5:
                     parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)
@@ -132,19 +133,33 @@ def setup(config: ComputeConfig, local_rank: int = 0) -> Compute:
 @cache
 def _compiler_works(device: torch.device) -> bool:
     """Whether ``torch.compile`` makes code that runs here: it needs Triton, a C compiler and Python's headers."""
-    # On a disk that all nodes of a cluster see, as a rule, so that a run pays once for each network.
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lvdm" / "compiled"
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
     # Else a graph could not be gone through twice, as the adaptive weight of the autoencoder's losses does.
-    torch._functorch.config.donated_buffer = False
+    functorch_config.donated_buffer = False
     try:
-        torch.compile(lambda x: x.sin() + 1)(torch.zeros(8, device=device))
+        with _children_deaf_to_stops():
+            torch.compile(lambda x: x.sin() + 1)(torch.zeros(8, device=device))
     except RuntimeError as error:
         reason = str(error).strip().partition("\n")[0]
         _logger.warning("torch.compile does not work here (%s); running without, which is slower", reason)
         return False
-    _logger.info("networks are compiled, which takes minutes the first time; the code is kept in %s", folder)
+    _logger.info(
+        "networks are compiled, which takes minutes the first time; the code is kept in %s",
+        os.environ["TORCHINDUCTOR_CACHE_DIR"],  # torch sets it where nobody has
+    )
     return True
+
+
+@contextmanager
+def _children_deaf_to_stops() -> Iterator[None]:
+    """Processes that this thread starts meanwhile never get requests to stop, and this one gets them at the end.
+
+    Those are the compiler's, which it would wait for without end if they stopped by themselves. They end with this one.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGUSR1})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _keep_freed_memory() -> None:

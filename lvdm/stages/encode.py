@@ -33,7 +33,7 @@ def run(config: EncodeConfig, *, shard: Path, autoencoder: Path, latents: Path) 
     beside it the windows, {"windows": [[video id, first frame]]}. A shard without windows makes a cache of none.
     """
     machine = compute.setup(config.compute)
-    network = machine.place(load_autoencoder(autoencoder, machine.device))
+    network = load_autoencoder(autoencoder, machine.device)
     source = Shard(shard)
     found = windows(source, config.clip)
     sizes = (config.clip.length, config.clip.resolution, config.clip.resolution)

@@ -33,7 +33,7 @@ def run(config: SampleConfig, *, autoencoder: Path, diffusion: Path, first: int,
     if first < 0 or count < 1:
         raise ValueError(f"first is {first} and count {count}; they must be at least 0 and 1")
     machine = compute.setup(config.compute)
-    decoder = machine.place(load_autoencoder(autoencoder, machine.device))
+    decoder = load_autoencoder(autoencoder, machine.device)
     unet, model = load_diffusion(diffusion, machine.device)
     machine.place(unet)
     channels, *cells = model.latent_shape

@@ -40,7 +40,7 @@ class AutoencoderTraining(TrainingModule):
         perceptual: PerceptualDistance | None = None,
     ):
         super().__init__(training, compute)
-        self.autoencoder = autoencoder = compute.place(make_autoencoder(model))
+        self.autoencoder = autoencoder = make_autoencoder(model).to(compute.device)
         # In three parts: gradients are also taken at the last layer alone, and sampling is no part of a network.
         parts = (autoencoder.encode, autoencoder.features, autoencoder.clip)
         self.encode, self.features, self.clip = map(compute.compiled, parts)
