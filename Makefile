@@ -26,8 +26,9 @@ demo: $(INSTALLED)
 doctor: $(INSTALLED)
 	$(VENV)/bin/lvdm doctor $(if $(CONFIG),--config $(CONFIG)) $(if $(PROFILE),--profile $(PROFILE))
 
+# Each process trains and runs workflows of its own; more than four want memory.
 test: $(INSTALLED)
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 # After the demo, because one of the tests compares the cluster's tables with its. Exit code 77: no cluster here.
 test-slurm: SELECT = slurm and not slow
