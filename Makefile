@@ -28,7 +28,7 @@ doctor: $(INSTALLED)
 
 # Each process trains and runs workflows of its own; more than four want memory.
 test: $(INSTALLED)
-	$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+	$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
 
 # After the demo, because one of the tests compares the cluster's tables with its. Exit code 77: no cluster here.
 test-slurm: SELECT = slurm and not slow

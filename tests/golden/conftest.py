@@ -44,3 +44,12 @@ def original(shapes) -> Callable[[str, int], dict[str, torch.Tensor]]:
 def relative_error() -> Callable[[torch.Tensor, torch.Tensor], float]:
     """Norm of the difference over norm of the reference."""
     return lambda actual, expected: ((actual - expected).norm() / expected.norm()).item()
+
+
+@pytest.fixture(params=["plain", "compiled"])
+def form(request) -> Callable[[Callable], Callable]:
+    """A network as it is written, and in the form that the compiler is given; torch's own kernels run both."""
+    if request.param == "plain":
+        return lambda function: function
+    torch.compiler.reset()
+    return lambda function: torch.compile(function, backend="eager", dynamic=False)

@@ -31,21 +31,21 @@ def network(tiny, original):
 
 
 @torch.no_grad()
-def test_prediction(network, golden, relative_error):
-    output = network("unet_tiny")(golden["unet_x"], golden["unet_t"])
+def test_prediction(network, golden, relative_error, form):
+    output = form(network("unet_tiny"))(golden["unet_x"], golden["unet_t"])
     assert relative_error(output, golden["unet_out"]) < 1e-5
 
 
 @torch.no_grad()
-def test_prediction_with_given_frames(network, golden, relative_error):
+def test_prediction_with_given_frames(network, golden, relative_error, form):
     latents, mask = golden["pred_x"].split([4, 1], dim=1)
-    output = network("unet_pred_tiny")(latents, golden["pred_t"], mask=mask, noise_level=golden["pred_noise_level"])
+    output = form(network("unet_pred_tiny"))(latents, golden["pred_t"], mask=mask, noise_level=golden["pred_noise_level"])
     assert relative_error(output, golden["pred_out"]) < 1e-5
 
 
 @torch.no_grad()
-def test_prediction_with_text(network, golden, relative_error):
-    output = network("unet_text_tiny")(golden["text_x"], golden["text_t"], context=golden["text_context"])
+def test_prediction_with_text(network, golden, relative_error, form):
+    output = form(network("unet_text_tiny"))(golden["text_x"], golden["text_t"], context=golden["text_context"])
     assert relative_error(output, golden["text_out"]) < 1e-5
 
 

@@ -20,6 +20,15 @@ REPOSITORY = Path(__file__).parents[2]
 CONFIG = "tests/workflow/tiny.yaml"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One process makes the finished run and has all tests of it, and begins with them, because they take longest."""
+    of_the_run = [item for item in items if "finished" in getattr(item, "fixturenames", ())]
+    for item in of_the_run:
+        item.add_marker(pytest.mark.xdist_group("finished"))
+    chosen = set(of_the_run)
+    items.sort(key=lambda item: item not in chosen)
+
+
 @dataclass(frozen=True)
 class Job:
     """A job of a dry run."""
