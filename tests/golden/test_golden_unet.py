@@ -39,7 +39,8 @@ def test_prediction(network, golden, relative_error, form):
 @torch.no_grad()
 def test_prediction_with_given_frames(network, golden, relative_error, form):
     latents, mask = golden["pred_x"].split([4, 1], dim=1)
-    output = form(network("unet_pred_tiny"))(latents, golden["pred_t"], mask=mask, noise_level=golden["pred_noise_level"])
+    told = {"mask": mask, "noise_level": golden["pred_noise_level"]}
+    output = form(network("unet_pred_tiny"))(latents, golden["pred_t"], **told)
     assert relative_error(output, golden["pred_out"]) < 1e-5
 
 
