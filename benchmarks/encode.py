@@ -9,7 +9,7 @@ them with the plain network in TF32 and fetches the moments. A clip is a window.
 
 import itertools
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from unittest import mock
 
@@ -20,10 +20,10 @@ from baseline import PlainAutoencoder
 from baseline_steps import as_shipped
 from inputs import clip_config, make_shard_of, save_autoencoder
 from measure import BASELINE, Benchmark, Case, Clock, make_parser
+from timed_encode import marking_track
 
 from lvdm.data.datasets import to_float
 from lvdm.data.shards import Shard, read_clip, windows
-from lvdm.progress import track
 from lvdm.stages import encode
 from lvdm.stages.config import EncodeConfig
 
@@ -56,13 +56,7 @@ def _stage(benchmark: Benchmark, shard: Path, autoencoder: Path, batch_size: int
     """Seconds of a batch in the stage."""
     config = EncodeConfig(clip=clip_config(benchmark.pipeline), batch_size=batch_size, compute=benchmark.compute)
     clock = Clock(torch.device("cpu"))  # when the stage asks for the next batch, the last one is in the file
-
-    def marking(batches: Iterable[int], *rest: str, **named: str) -> Iterator[int]:
-        for batch in track(batches, *rest, **named):
-            yield batch
-            clock.mark()
-
-    with mock.patch.object(encode, "track", marking):
+    with mock.patch.object(encode, "track", marking_track(clock.mark)):
         encode.run(config, shard=shard, autoencoder=autoencoder, latents=shard.with_name("latents.npy"))
     return benchmark.mean_seconds(clock)
 

@@ -18,10 +18,9 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
+from table import BASELINE
 
 from lvdm.files import publish, read_json
-
-BASELINE = "baseline"
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ A benchmark is a list of :class:`Case`: work that is measured at each batch size
 
 import argparse
 import gc
-import json
 import logging
 import statistics
 import sys
@@ -20,7 +19,8 @@ import torch
 from inputs import clip_shape
 from memory import largest_batches
 from options import add_common_options, config_path, load_pipeline
-from table import head_line, largest_table, row_line, rows_table
+from output import write_result
+from table import BASELINE, head_line, largest_table, row_line, rows_table
 from torch import nn
 
 from lvdm import compute
@@ -28,7 +28,6 @@ from lvdm.config import ComputeConfig
 from lvdm.files import write_json
 from lvdm.stages.pipeline import PipelineConfig
 
-BASELINE = "baseline"
 _MATRIX = {"cuda": 8192, "cpu": 2048}
 
 # Torch's allocator has an exception of its own; the libraries that allocate for themselves, cuBLAS and cuDNN, do not.
@@ -161,14 +160,11 @@ class Benchmark:
 
     def finish(self) -> None:
         """The tables on the terminal, the JSON to ``--out``. Ends the command with status 1 where a row failed."""
-        result, out = self.result, self.options.out
+        result = self.result
         largest = result["largest_batches"] = largest_batches(self.rows)
         tables = [head_line(result), rows_table(self.rows), *([largest_table(largest)] if largest else [])]
-        sys.stdout.write("\n".join(tables))
-        if out:
-            write_json(out, result)
-        else:
-            sys.stdout.write("\n" + json.dumps(result) + "\n")
+        sys.stdout.write("\n".join([*tables, ""]))
+        write_result(result, self.options.out)
         failed = [row for row in self.rows if row.get("error", _OUT_OF_MEMORY) != _OUT_OF_MEMORY]
         if failed:
             sys.exit(f"{len(failed)} of {len(self.rows)} rows failed; their errors are above")

@@ -5,6 +5,9 @@ from typing import Any
 
 from memory import CARDS
 
+BASELINE = "baseline"
+"""The name of a row that the others of its group are compared with."""
+
 _COLUMNS = "| work | | precision | batch | ms | clips/s | TFLOP/s | share of peak | GiB allocated | times baseline |\n"
 
 

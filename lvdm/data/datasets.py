@@ -36,6 +36,15 @@ def collate(items: torch.Tensor | list[torch.Tensor]) -> torch.Tensor:
     return items if isinstance(items, torch.Tensor) else torch.stack(items)
 
 
+def read_clips(found: Sequence[tuple[Shard, Window]], clip: ClipConfig, pinned: bool = False) -> torch.Tensor:
+    """A batch of windows: uint8 ``(B, T, H, W, 3)``; ``pinned``, a GPU can fetch it by itself."""
+    sizes = (len(found), clip.length, clip.resolution, clip.resolution, 3)
+    batch = torch.empty(sizes, dtype=torch.uint8, pin_memory=pinned)
+    for row, (shard, window) in zip(batch.numpy(), found, strict=True):
+        row[:] = read_clip(shard, window, clip)
+    return batch
+
+
 class ClipDataset(Dataset[torch.Tensor]):
     """Every window of the given shards. An item is a clip as on disk, uint8 ``(T, H, W, 3)``.
 
@@ -66,12 +75,8 @@ class ClipDataset(Dataset[torch.Tensor]):
 
     def __getitems__(self, indices: Sequence[int]) -> torch.Tensor:
         """The batch of some items: uint8 ``(B, T, H, W, 3)``."""
-        clip = self.clip
-        batch = np.empty((len(indices), clip.length, clip.resolution, clip.resolution, 3), dtype=np.uint8)
-        for row, index in zip(batch, indices, strict=True):
-            shard, window = self.items[index]
-            row[:] = read_clip(self.shards[shard], window, clip)
-        return torch.from_numpy(batch)
+        items = (self.items[index] for index in indices)
+        return read_clips([(self.shards[shard], window) for shard, window in items], self.clip)
 
 
 class LatentDataset(Dataset[torch.Tensor]):

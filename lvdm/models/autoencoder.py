@@ -136,9 +136,6 @@ class Decoder(nn.Module):
             channels = out_channels
         self.head = SameConv3d(channels, 3, kernel=3)
 
-    def forward(self, latent: Tensor) -> Tensor:
-        return self.head(self.features(latent))
-
     def features(self, latent: Tensor) -> Tensor:
         """All but the last layer."""
         hidden = latent

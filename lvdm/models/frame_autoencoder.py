@@ -99,9 +99,6 @@ class Decoder(nn.Module):
         self.norm = group_norm(channels, config.norm_groups)
         self.head = nn.Conv2d(channels, 3, kernel_size=3, padding=1)
 
-    def forward(self, latents: Tensor) -> Tensor:
-        return self.head(self.features(latents))
-
     def features(self, latents: Tensor) -> Tensor:
         """All but the last layer."""
         hidden = self.middle(self.stem(latents))

@@ -12,8 +12,8 @@ import torch
 
 from lvdm import compute
 from lvdm.compute import Compute
-from lvdm.data.datasets import to_float
-from lvdm.data.shards import Shard, Window, read_clip, windows
+from lvdm.data.datasets import read_clips, to_float
+from lvdm.data.shards import Shard, Window, windows
 from lvdm.files import publish, write_json
 from lvdm.models.autoencoder import VideoAutoencoder
 from lvdm.models.weights import load_autoencoder
@@ -74,11 +74,7 @@ def _encoded(
 
 
 def _frames(shard: Shard, found: list[Window], machine: Compute, config: EncodeConfig) -> torch.Tensor:
-    """A batch of windows: uint8 (batch_size, T, H, W, 3), in memory that the device can fetch it from by itself."""
+    """A whole batch of windows: uint8 (batch_size, T, H, W, 3)."""
     # The last batch is filled up: the arithmetic of a clip may depend on the size of its batch.
     filled = found + found[-1:] * (config.batch_size - len(found))
-    sizes = (config.clip.length, config.clip.resolution, config.clip.resolution, 3)
-    frames = torch.empty(len(filled), *sizes, dtype=torch.uint8, pin_memory=machine.device.type == "cuda")
-    for row, window in zip(frames.numpy(), filled, strict=True):
-        row[:] = read_clip(shard, window, config.clip)
-    return frames
+    return read_clips([(shard, window) for window in filled], config.clip, pinned=machine.device.type == "cuda")
