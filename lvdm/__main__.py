@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import types
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ from lvdm.config import Config, ConfigError, merge, parse, read_mapping
 from lvdm.provenance import code_stamp
 
 _logger = logging.getLogger("lvdm")
+
+_ASK_AGAIN_SECONDS = 0.1
 
 # In the order of the pipeline; the names of the modules in lvdm/stages, with dashes.
 STAGES = (
@@ -91,6 +94,18 @@ def _end_on_signals() -> None:
         signal.signal(number, end)
         # On its way out the interpreter lets signals kill again, and a second one would replace the exit code.
         atexit.register(signal.signal, number, signal.SIG_IGN)
+
+    others = sys.unraisablehook
+
+    def ask_again(lost: "sys.UnraisableHookArgs") -> None:
+        """Python drops what is raised within a finaliser, of which a compiler has many: the request is made anew."""
+        if lost.exc_type is not SystemExit:
+            return others(lost)
+        later = threading.Timer(_ASK_AGAIN_SECONDS, os.kill, (os.getpid(), signal.SIGTERM))
+        later.daemon = True
+        later.start()
+
+    sys.unraisablehook = ask_again
 
 
 def _top_parser() -> argparse.ArgumentParser:

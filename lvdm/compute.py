@@ -13,6 +13,7 @@ from functools import cache
 from typing import TypeVar
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch._functorch import config as functorch_config
 
@@ -60,6 +61,23 @@ class Compute:
         """Until the device has done all that it was given."""
         if self.device.type == "cuda":
             torch.cuda.synchronize()
+
+    def fetch(self, tensor: Tensor) -> Callable[[], Tensor]:
+        """Start to copy ``tensor`` to the CPU. What is returned waits for the copy and gives it.
+
+        Nothing that the device is given meanwhile is waited for.
+        """
+        copy = tensor.to("cpu", non_blocking=True)
+        if self.device.type != "cuda":
+            return lambda: copy
+        done = torch.cuda.Event()
+        done.record()
+
+        def get() -> Tensor:
+            done.synchronize()
+            return copy
+
+        return get
 
     def place(self, network: Network) -> Network:
         """``network`` on the device, the weights of its 3D convolutions in the layout that compiled code reads.
@@ -133,8 +151,7 @@ def setup(config: ComputeConfig, local_rank: int = 0) -> Compute:
 @cache
 def _compiler_works(device: torch.device) -> bool:
     """Whether ``torch.compile`` makes code that runs here: it needs Triton, a C compiler and Python's headers."""
-    # Else a graph could not be gone through twice, as the adaptive weight of the autoencoder's losses does.
-    functorch_config.donated_buffer = False
+    prepare_compiler()
     try:
         with _children_deaf_to_stops():
             torch.compile(lambda x: x.sin() + 1)(torch.zeros(8, device=device))
@@ -147,6 +164,14 @@ def _compiler_works(device: torch.device) -> bool:
         os.environ["TORCHINDUCTOR_CACHE_DIR"],  # torch sets it where nobody has
     )
     return True
+
+
+def prepare_compiler() -> None:
+    """What ``torch.compile`` is told before it sees a network."""
+    # Else a graph could not be gone through twice, as the adaptive weight of the autoencoder's losses does.
+    functorch_config.donated_buffer = False
+    # Else it goes through the parsing of every pattern, most of what it does where the code is in its cache.
+    torch.compiler.allow_in_graph(rearrange)
 
 
 @contextmanager

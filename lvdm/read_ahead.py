@@ -1,4 +1,4 @@
-"""Reading in a thread of its own, while something else computes."""
+"""Doing one thing while another goes on: reading, computing on a device, writing."""
 
 import queue
 import threading
@@ -41,3 +41,15 @@ def read_ahead(items: Iterable[Item], most: int) -> Iterator[Item]:
     finally:
         left.set()
         thread.join()
+
+
+def one_behind(items: Iterable[Item]) -> Iterator[Item]:
+    """``items``, each once the next one has been made too.
+
+    For results that a device is still busy with when they are made: while one is dealt with, it works on the next.
+    """
+    waiting: list[Item] = []
+    for item in items:
+        yield from waiting
+        waiting = [item]
+    yield from waiting

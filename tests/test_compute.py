@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import torch
+from einops import rearrange
 from torch import nn
 
 from lvdm import compute
@@ -69,6 +70,27 @@ def test_where_it_works_functions_are_compiled_for_one_shape(monkeypatch):
 def test_compile_off_asks_for_no_compiler(monkeypatch):
     monkeypatch.setattr(torch, "compile", pytest.fail)
     assert Compute(CPU, torch.float32, compiles=False).compiled(double) is double
+
+
+def test_the_compiler_does_not_look_into_einops():
+    """Else a UNet of the published size takes minutes to trace, at each start of each job."""
+    seen = []
+
+    def backend(graph, inputs):
+        seen.extend(node.target for node in graph.graph.nodes)
+        return graph.forward
+
+    compute.prepare_compiler()
+    turned = torch.compile(lambda x: rearrange(x, "a (b c) -> c b a", c=2), backend=backend)
+    x = torch.arange(12).view(3, 4)
+    assert torch.equal(turned(x), rearrange(x, "a (b c) -> c b a", c=2))
+    assert rearrange in seen
+
+
+def test_a_tensor_that_is_fetched_is_a_copy_on_the_cpu():
+    machine = compute.setup(ComputeConfig(device="auto"))
+    x = torch.arange(6, device=machine.device)
+    assert torch.equal(machine.fetch(x)(), torch.arange(6))
 
 
 def test_processes_of_the_compiler_do_not_hear_requests_to_stop():

@@ -84,3 +84,32 @@ def test_a_frozen_configuration_runs_only_with_the_code_it_was_planned_with(tmp_
 def test_schema_is_json(capsys):
     assert main(["schema"]) == 0
     assert "datasets" in json.loads(capsys.readouterr().out)["properties"]
+
+
+# A request to stop that comes within a finaliser, in which Python drops every exception.
+_STOPPED_IN_A_FINALISER = """
+import os, signal, sys, time, weakref
+from lvdm import __main__ as command
+
+class Thing:
+    pass
+
+command._end_on_signals()
+thing = Thing()
+noticed = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGTERM))
+del thing
+print("went on", flush=True)
+time.sleep(120)
+"""
+
+
+def test_a_request_to_stop_is_not_lost_in_a_finaliser():
+    done = subprocess.run([sys.executable, "-c", _STOPPED_IN_A_FINALISER], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (75, "went on\n", "")
+
+
+def test_other_errors_in_a_finaliser_are_still_told():
+    code = _STOPPED_IN_A_FINALISER.replace("os.kill(os.getpid(), signal.SIGTERM)", "1 / 0").replace("120", "0")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "ZeroDivisionError" in done.stderr

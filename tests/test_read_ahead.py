@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from lvdm.read_ahead import read_ahead
+from lvdm.read_ahead import one_behind, read_ahead
 
 
 def test_reading_goes_on_while_the_reader_of_it_works():
@@ -40,3 +40,16 @@ def test_a_stream_that_is_left_ends_its_thread():
     next(stream)
     stream.close()
     assert threading.active_count() == before
+
+
+def test_one_behind_is_a_step_ahead_of_who_reads_it():
+    made = []
+
+    def source():
+        for number in range(4):
+            made.append(number)
+            yield number
+
+    seen = [(number, len(made)) for number in one_behind(source())]
+    assert seen == [(0, 2), (1, 3), (2, 4), (3, 4)]
+    assert list(one_behind([])) == []

@@ -4,7 +4,7 @@ Moments and not draws: noise, shift and scale are applied when the cache is read
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from lvdm.files import publish, write_json
 from lvdm.models.autoencoder import VideoAutoencoder
 from lvdm.models.weights import load_autoencoder
 from lvdm.progress import track
-from lvdm.read_ahead import read_ahead
+from lvdm.read_ahead import one_behind, read_ahead
 from lvdm.stages.config import EncodeConfig
 
 _BATCHES_AHEAD = 2
@@ -39,13 +39,15 @@ def run(config: EncodeConfig, *, shard: Path, autoencoder: Path, latents: Path) 
     sizes = (config.clip.length, config.clip.resolution, config.clip.resolution)
     reduced = [size // factor for size, factor in zip(sizes, network.config.downsample, strict=True)]
     shape = (len(found), 2, network.config.latent_channels, *reduced)
+    parts = [found[start : start + config.batch_size] for start in range(0, len(found), config.batch_size)]
+    encoded = one_behind(_encoded(source, parts, network, machine, config))
     record = latents.with_suffix(".json")
     # The record is published last, and an older one is removed before: where it exists, it describes the cache.
     with publish(record) as new_record, publish(latents) as temporary:
         with temporary.open("wb") as file:
             np.lib.format.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": shape})
-            for moments in _encoded(source, found, network, machine, config):
-                file.write(moments.tobytes())
+            for moments in track(encoded, f"encoding {shard.stem}", total=len(parts), unit="batch"):
+                file.write(_finite(moments().numpy(), shard).tobytes())
         write_json(new_record, {"windows": [list(window) for window in found]})
         record.unlink(missing_ok=True)
     _logger.info("%s: %d windows encoded", shard, len(found))
@@ -53,24 +55,25 @@ def run(config: EncodeConfig, *, shard: Path, autoencoder: Path, latents: Path) 
 
 @torch.no_grad()
 def _encoded(
-    shard: Shard, found: list[Window], network: VideoAutoencoder, machine: Compute, config: EncodeConfig
-) -> Iterator[np.ndarray]:
-    """Moments of batch after batch of windows: float16 (windows, 2, C, T/4, H/8, W/8)."""
+    shard: Shard, parts: list[list[Window]], network: VideoAutoencoder, machine: Compute, config: EncodeConfig
+) -> Iterator[Callable[[], torch.Tensor]]:
+    """What gives the moments of each of ``parts``, once they are computed: float16 (windows, 2, C, T/4, H/8, W/8)."""
     encode = machine.compiled(network.encode)
-    starts = range(0, len(found), config.batch_size)
-    parts = [found[start : start + config.batch_size] for start in starts]
     batches = read_ahead((_frames(shard, part, machine, config) for part in parts), _BATCHES_AHEAD)
-    for part in track(parts, f"encoding {shard.path.stem}", unit="batch"):
-        frames = next(batches).to(machine.device, non_blocking=True)
+    for part, batch in zip(parts, batches, strict=True):
+        frames = batch.to(machine.device, non_blocking=True)
         with machine.autocast():
             posterior = encode(to_float(frames))
-        moments = torch.stack([posterior.mean, posterior.logvar], dim=1)[: len(part)].half().cpu().numpy()
-        if not np.isfinite(moments).all():
-            raise ValueError(
-                f"{shard.path}: the autoencoder gives latents beyond the range of float16; train it with a lower "
-                "learning rate, or with loss.kl_weight above 0"
-            )
-        yield moments
+        yield machine.fetch(torch.stack([posterior.mean, posterior.logvar], dim=1)[: len(part)].half())
+
+
+def _finite(moments: np.ndarray, shard: Path) -> np.ndarray:
+    if not np.isfinite(moments).all():
+        raise ValueError(
+            f"{shard}: the autoencoder gives latents beyond the range of float16; train it with a lower "
+            "learning rate, or with loss.kl_weight above 0"
+        )
+    return moments
 
 
 def _frames(shard: Shard, found: list[Window], machine: Compute, config: EncodeConfig) -> torch.Tensor:

@@ -13,6 +13,7 @@ from lvdm.data.datasets import to_uint8
 from lvdm.files import publish
 from lvdm.models.weights import load_autoencoder
 from lvdm.progress import Progress
+from lvdm.read_ahead import one_behind
 from lvdm.stages.config import SampleConfig
 from lvdm.training import seeds
 from lvdm.training.generate import ClipGenerator, load_diffusion
@@ -51,11 +52,14 @@ def run(config: SampleConfig, *, autoencoder: Path, diffusion: Path, first: int,
     generate = ClipGenerator(machine.replayed(unet.forward), model, lambda latents: _in_parts(decode, latents))
     sizes = [cell * factor for cell, factor in zip(cells, decoder.config.downsample, strict=True)]
     header = {"descr": "|u1", "fortran_order": False, "shape": (count, *sizes, 3)}
-    with publish(clips) as temporary, temporary.open("wb") as file:
+    what = f"sampling ({config.sampler.method}, {config.sampler.steps} steps)"
+    with publish(clips) as temporary, temporary.open("wb") as file, Progress(what, count, "clip") as progress:
         # Not memory-mapped: on a full disk that ends in a bus error, and this in an OSError.
         np.lib.format.write_array_header_1_0(file, header)
-        for videos in _drawn(config, generate, machine, first, count):
-            file.write(videos.tobytes())
+        for drawn in one_behind(_drawn(config, generate, machine, first, count)):
+            videos = drawn()
+            file.write(videos.numpy().tobytes())
+            progress.advance(len(videos))
     _logger.info("%s: videos %d to %d of %s", clips, first, first + count - 1, config.sampler.method)
 
 
@@ -74,14 +78,12 @@ def rows(first: int, count: int, batch_size: int) -> Iterator[list[int | None]]:
 
 def _drawn(
     config: SampleConfig, generate: ClipGenerator, machine: Compute, first: int, count: int
-) -> Iterator[np.ndarray]:
-    """The wanted videos of batch after batch: uint8 (videos, T, H, W, 3)."""
+) -> Iterator[Callable[[], torch.Tensor]]:
+    """What gives the wanted videos of each batch, once they are drawn: uint8 (videos, T, H, W, 3)."""
     cpu = torch.device("cpu")
-    with Progress(f"sampling ({config.sampler.method}, {config.sampler.steps} steps)", count, "clip") as progress:
-        for batch in rows(first, count, config.batch_size):
-            generators = [None if n is None else seeds.generator(cpu, config.seed, "video", n) for n in batch]
-            with machine.autocast():
-                clips = generate(config.sampler, generators, machine.device)
-            wanted = [row for row, n in enumerate(batch) if n is not None]
-            yield to_uint8(clips[wanted]).cpu().numpy()
-            progress.advance(len(wanted))
+    for batch in rows(first, count, config.batch_size):
+        generators = [None if n is None else seeds.generator(cpu, config.seed, "video", n) for n in batch]
+        with machine.autocast():
+            clips = generate(config.sampler, generators, machine.device)
+        wanted = [row for row, n in enumerate(batch) if n is not None]
+        yield machine.fetch(to_uint8(clips[wanted]))

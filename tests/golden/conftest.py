@@ -1,10 +1,15 @@
+import copy
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+
+from lvdm import compute
+from lvdm.config import ComputeConfig
 
 FOLDER = Path(__file__).parent
 
@@ -43,13 +48,49 @@ def original(shapes) -> Callable[[str, int], dict[str, torch.Tensor]]:
 @pytest.fixture(scope="session")
 def relative_error() -> Callable[[torch.Tensor, torch.Tensor], float]:
     """Norm of the difference over norm of the reference."""
-    return lambda actual, expected: ((actual - expected).norm() / expected.norm()).item()
+    return lambda actual, expected: ((actual.cpu() - expected).norm() / expected.norm()).item()
 
 
-@pytest.fixture(params=["plain", "compiled"])
-def form(request) -> Callable[[Callable], Callable]:
-    """A network as it is written, and in the form that the compiler is given; torch's own kernels run both."""
-    if request.param == "plain":
-        return lambda function: function
-    torch.compiler.reset()
-    return lambda function: torch.compile(function, backend="eager", dynamic=False)
+@dataclass(frozen=True)
+class Form:
+    """How a network runs: ``form(network.method)`` is called as the method is."""
+
+    deploy: Callable[[Callable], Callable]
+    tolerance: float
+    """Of the relative error."""
+
+    def __call__(self, method: Callable) -> Callable:
+        torch.compiler.reset()
+        compute.prepare_compiler()
+        return self.deploy(method)
+
+
+def _on_gpu(method: Callable) -> Callable:
+    """As the stages run networks on a GPU: compiled, in bfloat16."""
+    machine = compute.setup(ComputeConfig(device="cuda", threads=torch.get_num_threads()))
+    network = machine.place(copy.deepcopy(method.__self__))
+    function = machine.compiled(getattr(network, method.__name__))
+
+    def run(*inputs: torch.Tensor, **named: torch.Tensor) -> torch.Tensor:
+        with machine.autocast():
+            return function(
+                *(tensor.to(machine.device) for tensor in inputs),
+                **{name: tensor.to(machine.device) for name, tensor in named.items()},
+            )
+
+    return run
+
+
+_NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="networks are compiled for a GPU")
+_FORMS = {
+    "plain": Form(lambda method: method, 1e-5),
+    # The form that the compiler is given, by torch's own kernels.
+    "compiled": Form(lambda method: torch.compile(method, backend="eager", dynamic=False), 1e-5),
+    "gpu": Form(_on_gpu, 0.02),
+}
+
+
+@pytest.fixture(params=["plain", "compiled", pytest.param("gpu", marks=_NO_GPU)])
+def form(request) -> Form:
+    """A network as it is written, as the compiler sees it, and as it runs on a GPU."""
+    return _FORMS[request.param]

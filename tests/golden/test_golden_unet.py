@@ -32,22 +32,22 @@ def network(tiny, original):
 
 @torch.no_grad()
 def test_prediction(network, golden, relative_error, form):
-    output = form(network("unet_tiny"))(golden["unet_x"], golden["unet_t"])
-    assert relative_error(output, golden["unet_out"]) < 1e-5
+    output = form(network("unet_tiny").forward)(golden["unet_x"], golden["unet_t"])
+    assert relative_error(output, golden["unet_out"]) < form.tolerance
 
 
 @torch.no_grad()
 def test_prediction_with_given_frames(network, golden, relative_error, form):
     latents, mask = golden["pred_x"].split([4, 1], dim=1)
     told = {"mask": mask, "noise_level": golden["pred_noise_level"]}
-    output = form(network("unet_pred_tiny"))(latents, golden["pred_t"], **told)
-    assert relative_error(output, golden["pred_out"]) < 1e-5
+    output = form(network("unet_pred_tiny").forward)(latents, golden["pred_t"], **told)
+    assert relative_error(output, golden["pred_out"]) < form.tolerance
 
 
 @torch.no_grad()
 def test_prediction_with_text(network, golden, relative_error, form):
-    output = form(network("unet_text_tiny"))(golden["text_x"], golden["text_t"], context=golden["text_context"])
-    assert relative_error(output, golden["text_out"]) < 1e-5
+    output = form(network("unet_text_tiny").forward)(golden["text_x"], golden["text_t"], context=golden["text_context"])
+    assert relative_error(output, golden["text_out"]) < form.tolerance
 
 
 @pytest.mark.parametrize("model", ["unet_tiny", "unet_pred_tiny", "unet_text_tiny"])

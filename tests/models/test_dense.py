@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from lvdm.compute import prepare_compiler
 from lvdm.models import dense
 from lvdm.models.autoencoder import VideoAutoencoder
 from lvdm.models.config import AutoencoderConfig, UNetConfig
@@ -18,6 +19,7 @@ STRIDES = [(1, 1, 1), (2, 2, 2), (1, 2, 2), (2, 1, 2)]
 def compiled(function):
     """Traced as for machine code and run by torch's own kernels: no compiler is needed."""
     torch.compiler.reset()
+    prepare_compiler()
     return torch.compile(function, backend="eager", dynamic=False)
 
 

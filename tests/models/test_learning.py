@@ -1,13 +1,17 @@
 """What training relies on: gradients reach every parameter, and mixed precision computes the same function."""
 
+import copy
 from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from lvdm.compute import setup
 from lvdm.config import ComputeConfig
-from lvdm.models.config import UNetConfig
+from lvdm.models.autoencoder import VideoAutoencoder
+from lvdm.models.config import AutoencoderConfig, FrameAutoencoderConfig, UNetConfig
+from lvdm.models.frame_autoencoder import FrameAutoencoder
 from lvdm.models.unet import UNet
 
 FORMS = {
@@ -16,6 +20,12 @@ FORMS = {
     "text": {"context_channels": 6, "scale_shift_norm": False},
     "text and given frames": {"context_channels": 6, "noise_levels": 3},
 }
+
+AUTOENCODERS = {
+    "video": lambda: VideoAutoencoder(AutoencoderConfig()),
+    "frames": lambda: FrameAutoencoder(FrameAutoencoderConfig(hidden_channels=32, channel_mult=(1, 2))),
+}
+_NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="networks are compiled for a GPU")
 
 
 def inputs(config: UNetConfig, size: int, device: torch.device | str = "cpu") -> SimpleNamespace:
@@ -42,15 +52,20 @@ def with_all_layers_awake(network: UNet) -> UNet:
 
 @torch.no_grad()
 def bfloat16_error(config: UNetConfig, size: int, device: str) -> float:
-    """Norm of the difference that bfloat16 makes to the prediction, over the norm of that in float32."""
+    """Norm of the difference that bfloat16 makes to the prediction, over the norm of that in float32.
+
+    What is in bfloat16 is compiled on a GPU, as stages do.
+    """
     torch.manual_seed(0)
     network = with_all_layers_awake(UNet(config)).to(device)
     given = inputs(config, size, device)
     predictions = []
-    for precision in ("float32", "bfloat16"):
-        compute = setup(ComputeConfig(device=device, precision=precision, threads=torch.get_num_threads()))
+    for precision, compiler in (("float32", "off"), ("bfloat16", "auto")):
+        threads = torch.get_num_threads()
+        compute = setup(ComputeConfig(device=device, precision=precision, threads=threads, compile=compiler))
+        predict = compute.compiled(compute.place(network).forward)
         with compute.autocast():
-            predictions.append(network(given.x, given.t, **given.conditions).float())
+            predictions.append(predict(given.x, given.t, **given.conditions).float())
     float32, bfloat16 = predictions
     assert not torch.equal(float32, bfloat16)
     return ((bfloat16 - float32).norm() / float32.norm()).item()
@@ -78,7 +93,68 @@ def test_bfloat16_is_close_to_float32(tiny_unet, form):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="the full-size network is compared on a GPU")
+@_NEEDS_GPU
 @pytest.mark.parametrize("model", ["unet_short", "unet_pred", "unet_text2video"])
 def test_bfloat16_is_close_to_float32_at_full_size(published_unets, model):
     assert bfloat16_error(published_unets[model], size=32, device="cuda") < 0.02
+
+
+class Reconstruction(nn.Module):
+    """An autoencoder without its draw."""
+
+    def __init__(self, autoencoder: nn.Module):
+        super().__init__()
+        self.autoencoder = autoencoder
+
+    def forward(self, clip: Tensor) -> Tensor:
+        return self.autoencoder.decode(self.autoencoder.encode(clip).mean)
+
+
+def values_and_gradients(network: nn.Module, precision: str, compiler: str, given: SimpleNamespace) -> list[Tensor]:
+    """The result, and all gradients of a weighted sum of it in one vector."""
+    threads = torch.get_num_threads()
+    machine = setup(ComputeConfig(device="cuda", precision=precision, threads=threads, compile=compiler))
+    assert machine.compiles == (compiler == "auto")
+    network = machine.place(copy.deepcopy(network))
+    function = machine.compiled(network.forward)
+    torch.compiler.reset()
+    with machine.autocast(), torch.backends.cudnn.flags(allow_tf32=False):
+        torch.set_float32_matmul_precision("highest")
+        result = function(*given.positional, **given.conditions).float()
+        weights = torch.randn(result.shape, generator=torch.Generator().manual_seed(1)).cuda()
+        gradients = torch.autograd.grad((result * weights).sum(), list(network.parameters()))
+    return [result.detach(), torch.cat([gradient.float().flatten() for gradient in gradients])]
+
+
+def assert_compiled_agrees(network: nn.Module, given: SimpleNamespace) -> None:
+    """In float32 up to rounding; in bfloat16 it is about as far from float32 as the network as it is written."""
+    expected = values_and_gradients(network, "float32", "off", given)
+
+    def errors(precision: str, compiler: str) -> list[float]:
+        found = values_and_gradients(network, precision, compiler, given)
+        return [((a - b).norm() / b.norm()).item() for a, b in zip(found, expected, strict=True)]
+
+    plain = errors("bfloat16", "off")
+    for compiled, bound in zip(errors("float32", "auto"), (1e-5, 1e-4), strict=True):
+        assert 0 < compiled < bound
+    for compiled, error in zip(errors("bfloat16", "auto"), plain, strict=True):
+        assert 0 < compiled < 1.2 * error
+
+
+@_NEEDS_GPU
+@pytest.mark.parametrize("kind", AUTOENCODERS)
+def test_a_gpus_compiler_keeps_values_and_gradients_of_autoencoders(kind):
+    torch.manual_seed(0)
+    clip = torch.rand(2, 3, 8, 32, 32, device="cuda") * 2 - 1
+    given = SimpleNamespace(positional=[clip], conditions={})
+    assert_compiled_agrees(Reconstruction(AUTOENCODERS[kind]()), given)
+
+
+@_NEEDS_GPU
+@pytest.mark.parametrize("form", FORMS)
+def test_a_gpus_compiler_keeps_values_and_gradients_of_unets(tiny_unet, form):
+    torch.manual_seed(0)
+    network = with_all_layers_awake(UNet(tiny_unet.replace(**FORMS[form])))
+    drawn = inputs(network.config, size=16, device="cuda")
+    given = SimpleNamespace(positional=[drawn.x, drawn.t], conditions=drawn.conditions)
+    assert_compiled_agrees(network, given)
