@@ -17,10 +17,10 @@ STRIDES = [(1, 1, 1), (2, 2, 2), (1, 2, 2), (2, 1, 2)]
 
 
 def compiled(function):
-    """Traced as for machine code and run by torch's own kernels: no compiler is needed."""
+    """Traced as for machine code, gradients too, and run by torch's own kernels: no compiler is needed."""
     torch.compiler.reset()
     prepare_compiler()
-    return torch.compile(function, backend="eager", dynamic=False)
+    return torch.compile(function, backend="aot_eager", dynamic=False)
 
 
 def assert_same_function(ours, theirs, *inputs):
