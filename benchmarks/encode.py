@@ -19,8 +19,8 @@ import torch
 from baseline import PlainAutoencoder
 from baseline_steps import as_shipped
 from inputs import clip_config, make_shard_of, save_autoencoder
+from marking import marking_progress
 from measure import BASELINE, Benchmark, Case, Clock, make_parser
-from timed_encode import marking_track
 
 from lvdm.data.datasets import to_float
 from lvdm.data.shards import Shard, read_clip, windows
@@ -55,8 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _stage(benchmark: Benchmark, shard: Path, autoencoder: Path, batch_size: int) -> float:
     """Seconds of a batch in the stage."""
     config = EncodeConfig(clip=clip_config(benchmark.pipeline), batch_size=batch_size, compute=benchmark.compute)
-    clock = Clock(torch.device("cpu"))  # when the stage asks for the next batch, the last one is in the file
-    with mock.patch.object(encode, "track", marking_track(clock.mark)):
+    clock = Clock(torch.device("cpu"))  # when the stage says that a batch is done, it is in the file
+    with mock.patch.object(encode, "Progress", marking_progress(clock.mark)):
         encode.run(config, shard=shard, autoencoder=autoencoder, latents=shard.with_name("latents.npy"))
     return benchmark.mean_seconds(clock)
 

@@ -18,11 +18,11 @@ import torch
 from baseline import PlainAutoencoder, PlainUNet
 from baseline_steps import Ancestral, as_shipped
 from inputs import latent_shape, save_autoencoder, save_diffusion
+from marking import marking_progress
 from measure import BASELINE, Benchmark, Case, Clock, make_parser
 
 from lvdm.diffusion.config import SamplerConfig
 from lvdm.diffusion.schedule import make_schedule
-from lvdm.progress import Progress
 from lvdm.stages import sample
 from lvdm.stages.config import SampleConfig
 
@@ -63,15 +63,9 @@ def _stage(benchmark: Benchmark, folder: Path, networks: Sequence[Path], batch_s
     sampler = SamplerConfig(method="dpm-solver++", steps=benchmark.options.steps)
     config = SampleConfig(sampler=sampler, batch_size=batch_size, compute=benchmark.compute)
     clock = Clock(torch.device("cpu"))  # when the stage says that a batch is done, it is in the file
-
-    class Marking(Progress):
-        def advance(self, units: int = 1, **values: float) -> None:
-            clock.mark()
-            super().advance(units, **values)
-
     autoencoder, diffusion = networks
     count, clips = batch_size * benchmark.batches, folder / "clips.npy"
-    with mock.patch.object(sample, "Progress", Marking):
+    with mock.patch.object(sample, "Progress", marking_progress(clock.mark)):
         sample.run(config, autoencoder=autoencoder, diffusion=diffusion, first=0, count=count, clips=clips)
     return benchmark.mean_seconds(clock)
 

@@ -16,6 +16,8 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 from torch._functorch import config as functorch_config
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
 
 from lvdm.config import ComputeConfig
 
@@ -26,6 +28,14 @@ _logger = logging.getLogger(__name__)
 
 Network = TypeVar("Network", bound=nn.Module)
 Function = TypeVar("Function", bound=Callable)
+
+
+def count_flops(function: Callable[..., object], *inputs: Tensor) -> int:
+    """Floating point operations of ``function`` of ``inputs``; nothing is computed to count them."""
+    fake, counter = FakeTensorMode(allow_non_fake_inputs=True), FlopCounterMode(display=False)
+    with torch.no_grad(), fake, counter:
+        function(*map(fake.from_tensor, inputs))
+    return counter.get_total_flops()
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,11 @@ class SamplerConfig(Config):
     )
     eta: float = Field(0.0, ge=0, le=1, description="DDIM only: 0 is deterministic, 1 as noisy as DDPM.")
 
+    @property
+    def evaluations(self) -> int:
+        """Of the denoiser, for one latent; Heun needs one less where the last level is noise alone."""
+        return 2 * self.steps - 1 if self.method == "heun" else self.steps
+
     @model_validator(mode="after")
     def _eta_belongs_to_ddim(self):
         if self.eta and self.method != "ddim":

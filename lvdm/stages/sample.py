@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from lvdm import compute
-from lvdm.compute import Compute
+from lvdm.compute import Compute, count_flops
 from lvdm.data.datasets import to_uint8
 from lvdm.files import publish
 from lvdm.models.weights import load_autoencoder
@@ -52,8 +52,16 @@ def run(config: SampleConfig, *, autoencoder: Path, diffusion: Path, first: int,
     generate = ClipGenerator(machine.replayed(unet.forward), model, lambda latents: _in_parts(decode, latents))
     sizes = [cell * factor for cell, factor in zip(cells, decoder.config.downsample, strict=True)]
     header = {"descr": "|u1", "fortran_order": False, "shape": (count, *sizes, 3)}
+
+    def share_of_peak() -> dict[str, float]:
+        latent = torch.empty(1, *model.latent_shape, device=machine.device)
+        level = torch.zeros(1, device=machine.device)
+        flops = config.sampler.evaluations * count_flops(unet, latent, level) + count_flops(decoder.decode, latent)
+        return {"% of peak": 100 * flops / machine.measure_peak()}
+
     what = f"sampling ({config.sampler.method}, {config.sampler.steps} steps)"
-    with publish(clips) as temporary, temporary.open("wb") as file, Progress(what, count, "clip") as progress:
+    progress = Progress(what, count, "clip", terms=share_of_peak)
+    with publish(clips) as temporary, temporary.open("wb") as file, progress:
         # Not memory-mapped: on a full disk that ends in a bus error, and this in an OSError.
         np.lib.format.write_array_header_1_0(file, header)
         for drawn in one_behind(_drawn(config, generate, machine, first, count)):

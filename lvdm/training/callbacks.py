@@ -66,20 +66,16 @@ class ProgressLines(Callback):
         self.progress, self.curve, self.item = progress, curve, item
 
     def on_train_start(self, trainer: Trainer, module: TrainingModule) -> None:
+        clips = module.config.batch_size * module.config.accumulate
         # Of all devices: each of the processes has one.
         peak = module.compute.measure_peak() * module.processes.size
-        self._share = module.model_flops(self.item) / peak
-        self._start, self._first = time.monotonic(), module.step
+        terms = {"clips/s": clips, "% of peak": 100 * clips * module.model_flops(self.item) / peak}
+        self.progress.terms = lambda: terms
 
     def on_train_batch_end(
         self, trainer: Trainer, module: TrainingModule, outputs: dict[str, Tensor], batch: Tensor, batch_idx: int
     ) -> None:
-        clips = (module.step - self._first) * module.config.batch_size * module.config.accumulate
-        rate = clips / max(time.monotonic() - self._start, 1e-9)
-        values = {"clips/s": rate, "% of peak": 100 * rate * self._share}
-        if "loss" in self.curve.latest:
-            values["loss"] = self.curve.latest["loss"]
-        self.progress.advance(1, **values)
+        self.progress.advance(1, **{name: self.curve.latest[name] for name in ("loss",) if name in self.curve.latest})
 
 
 class StillOwner(Callback):

@@ -21,10 +21,8 @@ import numpy as np
 import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils.flop_counter import FlopCounterMode
 
-from lvdm.compute import Compute
+from lvdm.compute import Compute, count_flops
 from lvdm.training import seeds
 from lvdm.training.config import TrainingConfig
 from lvdm.training.distributed import ALONE, Processes
@@ -89,11 +87,7 @@ class TrainingModule(LightningModule, ABC):
         A backward pass counts as two forward passes, and what is done beside the model is left out: so it is usual
         for the share of a device's peak that a model makes use of (Chowdhery et al. 2022, arXiv 2204.02311, B).
         """
-        batch = item.to(self.device)[None]
-        fake, counter = FakeTensorMode(allow_non_fake_inputs=True), FlopCounterMode(display=False)
-        with torch.no_grad(), fake, counter:
-            self.run_model(fake.from_tensor(batch))
-        return 3 * counter.get_total_flops()
+        return 3 * count_flops(self.run_model, item.to(self.device)[None])
 
     def generator(self, *purpose: int | str) -> torch.Generator:
         """A generator on the module's device for one purpose; the same one each time it is asked for."""

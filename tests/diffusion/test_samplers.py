@@ -169,6 +169,21 @@ def test_levels_at_which_the_network_is_evaluated(method, zero_terminal_snr):
     assert not zero_terminal_snr or levels[0] == 999
 
 
+@pytest.mark.parametrize("steps", [1, 7])
+@pytest.mark.parametrize("method", ["ddpm", "ddim", "dpm-solver++", "euler", "heun"])
+def test_evaluations_are_counted_beforehand(method, steps):
+    config, schedule, asked = SamplerConfig(method=method, steps=steps), make_schedule(ScheduleConfig()), []
+    denoise = gaussian_denoiser(schedule)
+
+    def counting(x, t):
+        asked.append(t)
+        return denoise(x, t)
+
+    x = torch.randn(2, 3, dtype=torch.float64)
+    sample(config, counting, x, schedule, lambda index: torch.randn_like(x))
+    assert config.evaluations == len(asked)
+
+
 def test_heun_keeps_its_digits_where_nearly_all_is_noise():
     """In float32, from a level where sigma / alpha is 6000."""
     schedule = make_schedule(ScheduleConfig(zero_terminal_snr=True))

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -89,3 +90,10 @@ def test_latents_beyond_float16_are_an_error_and_leave_nothing(tmp_path, shard):
     with pytest.raises(ValueError, match="beyond the range of float16"):
         encode.run(config(), shard=shard, autoencoder=weights, latents=folder / "train-000.npy")
     assert list(folder.iterdir()) == []
+
+
+def test_progress_shows_the_share_of_the_peak(tmp_path, shard, autoencoder, monkeypatch, caplog):
+    monkeypatch.setattr("lvdm.progress.LINE_EVERY_SECONDS", 0.0)
+    with caplog.at_level("INFO"):
+        encode.run(config(), shard=shard, autoencoder=autoencoder, latents=tmp_path / "latents.npy")
+    assert re.search(r"encoding train-000: 4/5 clip, .* % of peak [\d.e+-]+", caplog.text)

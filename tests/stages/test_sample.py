@@ -1,5 +1,6 @@
 """A generated video depends on the seed and its number, and on nothing else."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -123,3 +124,10 @@ def test_a_record_that_is_not_a_diffusion_model_is_refused(files, tmp_path):
 def test_a_chunk_without_videos_is_refused(files, tmp_path, first, count):
     with pytest.raises(ValueError, match="at least"):
         draw(config(), files, tmp_path / "a.npy", first, count)
+
+
+def test_progress_shows_the_share_of_the_peak(files, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("lvdm.progress.LINE_EVERY_SECONDS", 0.0)
+    with caplog.at_level("INFO"):
+        draw(config(), files, tmp_path / "clips.npy", 0, 8)
+    assert re.search(r"sampling \(ddim, 4 steps\): 8/8 clip, .* % of peak [\d.e+-]+", caplog.text)
