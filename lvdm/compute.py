@@ -67,6 +67,14 @@ class Compute:
             times.append(time.perf_counter() - start)
         return 2 * size**3 / min(times)
 
+    def share_of_peak(self, flops: Callable[[], int]) -> Callable[[], dict[str, float]]:
+        """The terms of a ``Progress`` whose unit takes as many operations as ``flops`` counts, which takes seconds.
+
+        The peak is measured now, while there is memory for it; the operations are counted when they are asked for.
+        """
+        peak = self.measure_peak()
+        return lambda: {"% of peak": 100 * flops() / peak}
+
     def wait(self) -> None:
         """Until the device has done all that it was given."""
         if self.device.type == "cuda":
@@ -161,8 +169,8 @@ def setup(config: ComputeConfig, local_rank: int = 0) -> Compute:
 @cache
 def _compiler_works(device: torch.device) -> bool:
     """Whether ``torch.compile`` makes code that runs here: it needs Triton, a C compiler and Python's headers."""
-    prepare_compiler()
     try:
+        prepare_compiler()
         with _children_deaf_to_stops():
             torch.compile(lambda x: x.sin() + 1)(torch.zeros(8, device=device))
     except RuntimeError as error:

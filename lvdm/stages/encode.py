@@ -41,21 +41,18 @@ def run(config: EncodeConfig, *, shard: Path, autoencoder: Path, latents: Path) 
     shape = (len(found), 2, network.config.latent_channels, *reduced)
     parts = [found[start : start + config.batch_size] for start in range(0, len(found), config.batch_size)]
     encoded = one_behind(_encoded(source, parts, network, machine, config))
-
-    def share_of_peak() -> dict[str, float]:
-        clip = torch.empty(1, 3, *sizes, device=machine.device)
-        return {"% of peak": 100 * count_flops(network.encode, clip) / machine.measure_peak()}
-
+    clip = torch.empty(1, 3, *sizes, device=machine.device)
+    terms = machine.share_of_peak(lambda: count_flops(network.encode, clip))
+    progress = Progress(f"encoding {shard.stem}", len(found), "clip", terms=terms)
     record = latents.with_suffix(".json")
     # The record is published last, and an older one is removed before: where it exists, it describes the cache.
     with publish(record) as new_record, publish(latents) as temporary:
-        with temporary.open("wb") as file:
+        with temporary.open("wb") as file, progress:
             np.lib.format.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": shape})
-            with Progress(f"encoding {shard.stem}", len(found), "clip", terms=share_of_peak) as progress:
-                for moments in encoded:
-                    batch = _finite(moments().numpy(), shard)
-                    file.write(batch.tobytes())
-                    progress.advance(len(batch))
+            for moments in encoded:
+                batch = _finite(moments().numpy(), shard)
+                file.write(batch.tobytes())
+                progress.advance(len(batch))
         write_json(new_record, {"windows": [list(window) for window in found]})
         record.unlink(missing_ok=True)
     _logger.info("%s: %d windows encoded", shard, len(found))

@@ -52,15 +52,12 @@ def run(config: SampleConfig, *, autoencoder: Path, diffusion: Path, first: int,
     generate = ClipGenerator(machine.replayed(unet.forward), model, lambda latents: _in_parts(decode, latents))
     sizes = [cell * factor for cell, factor in zip(cells, decoder.config.downsample, strict=True)]
     header = {"descr": "|u1", "fortran_order": False, "shape": (count, *sizes, 3)}
-
-    def share_of_peak() -> dict[str, float]:
-        latent = torch.empty(1, *model.latent_shape, device=machine.device)
-        level = torch.zeros(1, device=machine.device)
-        flops = config.sampler.evaluations * count_flops(unet, latent, level) + count_flops(decoder.decode, latent)
-        return {"% of peak": 100 * flops / machine.measure_peak()}
-
+    latent, level = torch.empty(1, *model.latent_shape, device=machine.device), torch.zeros(1, device=machine.device)
+    terms = machine.share_of_peak(
+        lambda: config.sampler.evaluations * count_flops(unet, latent, level) + count_flops(decoder.decode, latent)
+    )
     what = f"sampling ({config.sampler.method}, {config.sampler.steps} steps)"
-    progress = Progress(what, count, "clip", terms=share_of_peak)
+    progress = Progress(what, count, "clip", terms=terms)
     with publish(clips) as temporary, temporary.open("wb") as file, progress:
         # Not memory-mapped: on a full disk that ends in a bus error, and this in an OSError.
         np.lib.format.write_array_header_1_0(file, header)

@@ -75,7 +75,7 @@ class ProgressLines(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, module: TrainingModule, outputs: dict[str, Tensor], batch: Tensor, batch_idx: int
     ) -> None:
-        self.progress.advance(1, **{name: self.curve.latest[name] for name in ("loss",) if name in self.curve.latest})
+        self.progress.advance(1, **({"loss": self.curve.latest["loss"]} if self.curve.latest else {}))
 
 
 class StillOwner(Callback):
