@@ -1,5 +1,6 @@
 """Checkouts on the cluster of cluster.sh, what Snakemake does in them, and what SLURM says about their jobs."""
 
+import fcntl
 import os
 import re
 import shutil
@@ -35,10 +36,20 @@ IMPATIENT = ["--slurm-init-seconds-before-status-checks", "3"]
 PATIENCE_SECONDS = 1800.0
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests that others must not run beside go last, so that no process waits while there is something to do."""
+    items.sort(key=lambda item: "without_accounting" in item.keywords)
+
+
 @pytest.fixture(autouse=True)
-def _on_the_cluster() -> None:
+def _on_the_cluster(request) -> Iterator[None]:
+    """Skips where there is no cluster; a test that stops its accounting has it alone, all others share it."""
     if "CLUSTER" not in os.environ:
         pytest.skip("no cluster; `make test-slurm` brings one up")
+    alone = request.node.get_closest_marker("without_accounting")
+    with Path(os.environ["CLUSTER"], "accounting.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        yield
 
 
 def until(condition: Callable[[], Any], what: str) -> Any:
@@ -180,7 +191,7 @@ class Checkout:
                 return False
             try:
                 jobs = self.cluster.jobs(self.root)
-            except ConnectionError:  # another test has stopped the accounting
+            except ConnectionError:  # the accounting is starting again
                 return False
             return not any(job.state in ("PENDING", "RUNNING", "COMPLETING") for job in jobs)
 

@@ -1,7 +1,8 @@
 """Whatever happens to a training on the cluster, it ends as if nothing had happened.
 
 Each test disturbs a slow training (bin/lvdm) once it has saved something, and looks at what SLURM says of its jobs, at
-the weights, and at the curve.
+the weights, and at the curve. How often SLURM itself started a job again is asked of the controller: on a busy machine
+the accounting can lose attempts of a job (seen with SLURM 22.05).
 """
 
 import pandas as pd
@@ -28,21 +29,23 @@ def assert_as_undisturbed(training, undisturbed, resumed=True):
     assert ("going on after step" in training.log) == resumed
 
 
+def assert_the_same_job_ended_well(checkout, job):
+    """SLURM started the job again where it had to: none of Snakemake's retries is used up."""
+    attempts = checkout.jobs()
+    assert {attempt.id for attempt in attempts} == {job.id}
+    assert attempts[-1].state == "COMPLETED"
+
+
 def test_a_walltime_that_is_reached_twice(prepared, undisturbed, cluster):
     # SLURM looks at the clock every 30 seconds: the notice comes 45 to 75 seconds after the start.
     limits = ["train_autoencoder:runtime=2", "train_autoencoder:slurm_extra='--signal=USR1@45'"]
     run, job = start_slowly(prepared, "--set-resources", *limits)
     prepared.slow_down(10.0)
-    run.until(lambda: cluster.restarts(job) == 2, "two walltimes")
+    run.until(lambda: cluster.restarts(job) >= 2, "two walltimes")
     prepared.hurry()
     run.finish()
     assert_as_undisturbed(prepared.training(), undisturbed)
-    # The same job all the time: none of Snakemake's retries is used up. A busy machine may need more walltimes.
-    *before, last = prepared.jobs()
-    assert {attempt.id for attempt in before} == {last.id} == {job.id}
-    assert {attempt.state for attempt in before} == {"REQUEUED"}
-    assert len(before) >= 2
-    assert last.state == "COMPLETED"
+    assert_the_same_job_ended_well(prepared, job)
 
 
 def test_preemption_by_a_higher_partition(prepared, undisturbed, cluster):
@@ -50,11 +53,9 @@ def test_preemption_by_a_higher_partition(prepared, undisturbed, cluster):
     cluster.ask("srun", "--partition=urgent", "--exclusive", "true")
     prepared.hurry()
     run.finish()
+    assert cluster.restarts(job) >= 1
     assert_as_undisturbed(prepared.training(), undisturbed)
-    first, *_, last = prepared.jobs()
-    assert first.id == last.id == job.id
-    assert first.state in ("PREEMPTED", "REQUEUED")
-    assert last.state == "COMPLETED"
+    assert_the_same_job_ended_well(prepared, job)
 
 
 def test_scancel(prepared, undisturbed, cluster):
@@ -101,11 +102,12 @@ def test_a_node_that_goes_down(prepared, undisturbed, cluster):
     cluster.ask("scontrol", "update", f"nodename={job.nodes}", "state=down", "reason=test")
     prepared.hurry()
     run.finish()
+    assert cluster.restarts(job) >= 1
     assert_as_undisturbed(prepared.training(), undisturbed)
-    attempts = [(attempt.id, attempt.state) for attempt in prepared.jobs()]
-    assert attempts == [(job.id, "NODE_FAIL"), (job.id, "COMPLETED")]
+    assert_the_same_job_ended_well(prepared, job)
 
 
+@pytest.mark.without_accounting
 def test_the_accounting_goes_away_while_a_job_runs(prepared, undisturbed, cluster):
     run, job = start_slowly(prepared)
     cluster.stop("slurmdbd")
