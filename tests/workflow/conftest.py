@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from filelock import FileLock
 from scipy.ndimage import gaussian_filter
 
 from lvdm.config import merge
@@ -21,12 +22,8 @@ CONFIG = "tests/workflow/tiny.yaml"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One process makes the finished run and has all tests of it, and begins with them, because they take longest."""
-    of_the_run = [item for item in items if "finished" in getattr(item, "fixturenames", ())]
-    for item in of_the_run:
-        item.add_marker(pytest.mark.xdist_group("finished"))
-    chosen = set(of_the_run)
-    items.sort(key=lambda item: item not in chosen)
+    """Tests of the finished run come first, because it takes longest."""
+    items.sort(key=lambda item: "finished" not in getattr(item, "fixturenames", ()))
 
 
 @dataclass(frozen=True)
@@ -151,10 +148,17 @@ def with_videos(checkout, patients, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def finished(with_videos, tmp_path_factory) -> Path:
-    """The same after a complete run."""
-    root = tmp_path_factory.mktemp("finished") / "repository"
-    shutil.copytree(with_videos, root)
-    Tree(root).finish("all")
+    """The same after a complete run, made once for all the processes that the tests run in. Not to be changed."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    root, done = shared / "finished" / "repository", shared / "finished" / "done"
+    with FileLock(shared / "finished.lock"):
+        if not done.exists():
+            shutil.rmtree(root, ignore_errors=True)  # of a process whose run failed
+            shutil.copytree(with_videos, root)
+            Tree(root).finish("all")
+            done.touch()
     return root
 
 
