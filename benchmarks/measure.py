@@ -118,16 +118,20 @@ class Benchmark:
         return statistics.median(clock.intervals())
 
     def mean_seconds(self, clock: Clock) -> float:
-        """Of a batch, on a clock that was marked after each one of :attr:`batches`; the first ones do not count."""
+        """Of a batch, on a clock that was marked after each one of :attr:`batches`.
+
+        The first ones do not count, nor does the last one: a stage begins a batch before it is done with the one
+        before, and beside its last one there is no other to begin.
+        """
         intervals = clock.intervals()
         if len(intervals) < self.batches - 1:
             raise RuntimeError(f"the stage told of {len(intervals) + 1} batches, of {self.batches} that it computed")
-        return statistics.fmean(intervals[self.options.warmup :])
+        return statistics.fmean(intervals[self.options.warmup : -1])
 
     @property
     def batches(self) -> int:
         """How many of them a stage must compute for :meth:`mean_seconds`."""
-        return 1 + self.options.warmup + self.options.repeats
+        return 2 + self.options.warmup + self.options.repeats
 
     def deployed(self, network: nn.Module, method: str = "forward", replayed: bool = False) -> Callable[..., Any]:
         """A method of ``network`` as the stages run it: its precision, compiled, without gradients.

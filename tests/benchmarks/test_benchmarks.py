@@ -4,7 +4,9 @@ import importlib
 import math
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -114,6 +116,20 @@ def test_intervals_are_from_mark_to_mark():
         clock.mark()
     assert len(clock.intervals()) == 2
     assert all(seconds >= 0 for seconds in clock.intervals())
+
+
+@pytest.mark.parametrize("lateness", [0.0, 0.9])
+def test_a_batch_of_a_stage_takes_what_the_device_takes_for_it(make_benchmark, lateness):
+    """The last batch of a stage comes early where naming the next one's kernels had held up those before it."""
+    made = make_benchmark([1], "--warmup", "2", "--repeats", "4")
+    compiled, device = 60.0, 1.0
+    done = [compiled + device * number for number in range(made.batches)]
+    told = [*(time + lateness for time in done[:-1]), done[-1]]
+    marks = SimpleNamespace(intervals=lambda: [later - earlier for earlier, later in pairwise(told)])
+    assert made.mean_seconds(marks) == pytest.approx(device)
+    told.pop()
+    with pytest.raises(RuntimeError, match="7 batches, of 8"):
+        made.mean_seconds(marks)
 
 
 def test_at_most_so_many_calls_are_timed(make_benchmark):
