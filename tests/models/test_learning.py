@@ -1,6 +1,8 @@
 """What training relies on: gradients reach every parameter, and mixed precision computes the same function."""
 
 import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import pytest
@@ -25,6 +27,7 @@ AUTOENCODERS = {
     "video": lambda: VideoAutoencoder(AutoencoderConfig()),
     "frames": lambda: FrameAutoencoder(FrameAutoencoderConfig(hidden_channels=32, channel_mult=(1, 2))),
 }
+_DRAWS = 5
 _NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="networks are compiled for a GPU")
 
 
@@ -110,51 +113,78 @@ class Reconstruction(nn.Module):
         return self.autoencoder.decode(self.autoencoder.encode(clip).mean)
 
 
-def values_and_gradients(network: nn.Module, precision: str, compiler: str, given: SimpleNamespace) -> list[Tensor]:
-    """The result, and all gradients of a weighted sum of it in one vector."""
+@dataclass(frozen=True)
+class Draw:
+    """Weights of a network, and what it is given."""
+
+    network: nn.Module
+    given: SimpleNamespace
+
+
+def values_and_gradients(draws: Sequence[Draw], precision: str, compiler: str) -> list[list[Tensor]]:
+    """Of each draw the result, and all gradients of a weighted sum of it in one vector."""
     threads = torch.get_num_threads()
     machine = setup(ComputeConfig(device="cuda", precision=precision, threads=threads, compile=compiler))
     assert machine.compiles == (compiler == "auto")
-    network = machine.place(copy.deepcopy(network))
+    network = machine.place(copy.deepcopy(draws[0].network))
     function = machine.compiled(network.forward)
     torch.compiler.reset()
-    with machine.autocast(), torch.backends.cudnn.flags(allow_tf32=False):
-        torch.set_float32_matmul_precision("highest")
-        result = function(*given.positional, **given.conditions).float()
-        weights = torch.randn(result.shape, generator=torch.Generator().manual_seed(1)).cuda()
-        gradients = torch.autograd.grad((result * weights).sum(), list(network.parameters()))
-    return [result.detach(), torch.cat([gradient.float().flatten() for gradient in gradients])]
+    found = []
+    for seed, draw in enumerate(draws):
+        network.load_state_dict(draw.network.state_dict())
+        with machine.autocast(), torch.backends.cudnn.flags(allow_tf32=False):
+            torch.set_float32_matmul_precision("highest")
+            result = function(*draw.given.positional, **draw.given.conditions).float()
+            weights = torch.randn(result.shape, generator=torch.Generator().manual_seed(seed)).to(result.device)
+            gradients = torch.autograd.grad((result * weights).sum(), list(network.parameters()))
+        found.append([result.detach(), torch.cat([gradient.float().flatten() for gradient in gradients])])
+    return found
 
 
-def assert_compiled_agrees(network: nn.Module, given: SimpleNamespace) -> None:
-    """In float32 up to rounding; in bfloat16 it is about as far from float32 as the network as it is written."""
-    expected = values_and_gradients(network, "float32", "off", given)
+def assert_compiled_agrees(draw: Callable[[], Draw]) -> None:
+    """In float32 up to rounding; in bfloat16 it is about as far from float32 as the network as it is written.
 
-    def errors(precision: str, compiler: str) -> list[float]:
-        found = values_and_gradients(network, precision, compiler, given)
-        return [((a - b).norm() / b.norm()).item() for a, b in zip(found, expected, strict=True)]
+    How far is a matter of the draw: bfloat16 moves the gradients of networks as small as these by 6 to 13 percent, and
+    either form may be twice as good as the other. So several are drawn, and the one in the middle counts.
+    """
+    draws = []
+    for seed in range(_DRAWS):
+        torch.manual_seed(seed)
+        draws.append(draw())
+    expected = values_and_gradients(draws, "float32", "off")
 
-    plain = errors("bfloat16", "off")
-    for compiled, bound in zip(errors("float32", "auto"), (1e-5, 1e-4), strict=True):
-        assert 0 < compiled < bound
-    for compiled, error in zip(errors("bfloat16", "auto"), plain, strict=True):
-        assert 0 < compiled < 1.2 * error
+    def errors(precision: str, compiler: str) -> Tensor:
+        """``(draws, 2)``: of values and of gradients, norms over those of what is expected."""
+        found = values_and_gradients(draws, precision, compiler)
+        pairs = (zip(*both, strict=True) for both in zip(found, expected, strict=True))
+        return torch.tensor([[((a - b).norm() / b.norm()).item() for a, b in pair] for pair in pairs])
+
+    rounding = errors("float32", "auto")
+    assert (rounding > 0).all()
+    assert (rounding < torch.tensor([1e-5, 1e-4])).all()
+    ratios = errors("bfloat16", "auto") / errors("bfloat16", "off")
+    assert (ratios > 0).all()
+    assert (ratios.median(dim=0).values < 1.2).all(), ratios
 
 
 @_NEEDS_GPU
 @pytest.mark.parametrize("kind", AUTOENCODERS)
 def test_a_gpus_compiler_keeps_values_and_gradients_of_autoencoders(kind):
-    torch.manual_seed(0)
-    clip = torch.rand(2, 3, 8, 32, 32, device="cuda") * 2 - 1
-    given = SimpleNamespace(positional=[clip], conditions={})
-    assert_compiled_agrees(Reconstruction(AUTOENCODERS[kind]()), given)
+    def draw() -> Draw:
+        clip = torch.rand(2, 3, 8, 32, 32, device="cuda") * 2 - 1
+        return Draw(Reconstruction(AUTOENCODERS[kind]()), SimpleNamespace(positional=[clip], conditions={}))
+
+    assert_compiled_agrees(draw)
 
 
 @_NEEDS_GPU
 @pytest.mark.parametrize("form", FORMS)
 def test_a_gpus_compiler_keeps_values_and_gradients_of_unets(tiny_unet, form):
-    torch.manual_seed(0)
-    network = with_all_layers_awake(UNet(tiny_unet.replace(**FORMS[form])))
-    drawn = inputs(network.config, size=16, device="cuda")
-    given = SimpleNamespace(positional=[drawn.x, drawn.t], conditions=drawn.conditions)
-    assert_compiled_agrees(network, given)
+    config = tiny_unet.replace(**FORMS[form])
+
+    def draw() -> Draw:
+        drawn = inputs(config, size=16, device="cuda")
+        given = SimpleNamespace(positional=[drawn.x, drawn.t], conditions=drawn.conditions)
+        return Draw(with_all_layers_awake(UNet(config)), given)
+
+    assert_compiled_agrees(draw)
