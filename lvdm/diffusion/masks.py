@@ -29,7 +29,8 @@ def draw_masks(config: FrameConditionConfig, task: Task, clips: int, length: int
                     f"condition.given asks for {max(config.given)} given frames, but a clip has {length} "
                     "latent frames; give fewer, so that one is left to predict"
                 )
-            given = frames < torch.tensor(config.given, device=device)[index]
+            # Not a table on the device: to copy one there waits for all that the device was given before.
+            given = frames < sum((index == number) * frames_given for number, frames_given in enumerate(config.given))
         case "interpolation":
             if length < 3:
                 raise ValueError(

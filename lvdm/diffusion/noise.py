@@ -18,6 +18,9 @@ def batch_noise(generators: Sequence[torch.Generator | None], shape: tuple[int, 
 
     def noise(_: int) -> Tensor:
         draws = [torch.zeros(shape) if one is None else torch.randn(shape, generator=one) for one in generators]
-        return torch.stack(draws).to(device)
+        batch = torch.stack(draws)
+        if device.type == "cuda":
+            batch = batch.pin_memory()  # else the copy waits for all that the device was given before
+        return batch.to(device, non_blocking=True)
 
     return noise

@@ -16,7 +16,7 @@ from lvdm.diffusion.config import ScheduleConfig
 
 @dataclass(frozen=True)
 class Schedule:
-    """The tables of one schedule, float64 ``(steps,)`` on the CPU."""
+    """The tables of one schedule, float64 ``(steps,)``; on the CPU, where samplers read them."""
 
     betas: Tensor
     alphas_cumprod: Tensor
@@ -30,6 +30,10 @@ class Schedule:
     def zero_terminal_snr(self) -> bool:
         """Whether nothing of the latent is left at the last level."""
         return self.alphas_cumprod[-1].item() == 0
+
+    def to(self, device: torch.device) -> "Schedule":
+        """The same on ``device``, where :meth:`rates` looks up levels that are there without waiting for it."""
+        return Schedule(betas=self.betas.to(device), alphas_cumprod=self.alphas_cumprod.to(device))
 
     def rates(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         """``alpha`` and ``sigma``, shaped to multiply ``like`` and in its precision.

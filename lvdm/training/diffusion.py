@@ -41,7 +41,7 @@ class DiffusionTraining(TrainingModule):
     ):
         super().__init__(config, compute)
         self.model, self.preview = model, preview
-        self.schedule = make_schedule(model.schedule)
+        self.schedule = make_schedule(model.schedule).to(compute.device)
         self.unet = compute.place(UNet(model.model))
         self.predict = compute.compiled(self.unet.forward)
         self.averaged = AveragedModel(self.unet, config.ema_decay)
