@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from lvdm.compute import Compute
 from lvdm.data.config import ClipConfig
@@ -17,6 +16,7 @@ from lvdm.models.autoencoder import VideoAutoencoder
 from lvdm.models.config import AutoencoderConfig, DiscriminatorConfig, UNetConfig
 from lvdm.models.unet import UNet
 from lvdm.models.weights import save_model
+from lvdm.read_ahead import one_behind
 from lvdm.stages import encode, sample
 from lvdm.stages.config import ComputeConfig, EncodeConfig, SampleConfig
 from lvdm.training.autoencoder import AutoencoderTraining
@@ -73,19 +73,6 @@ def diffusion_model(task: str = "unconditional") -> DiffusionModelConfig:
     )
 
 
-class Items(Dataset[Tensor]):
-    """A few tensors."""
-
-    def __init__(self, items: Tensor):
-        self.items = items
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __getitem__(self, index: int) -> Tensor:
-        return self.items[index]
-
-
 class Watched(TrainingModule):
     """Nothing may wait from its third step to its seventh, neither in them nor between them."""
 
@@ -103,7 +90,7 @@ class WatchedAutoencoder(Watched, AutoencoderTraining):
 
 
 def assert_trains(module: TrainingModule, items: Tensor, folder: Path) -> None:
-    fit(module, train=Items(items), heldout=None, run=Run(folder, "test"))
+    fit(module, train=items, heldout=None, run=Run(folder, "test"))
     assert module.step == STEPS["steps"]
 
 
@@ -129,37 +116,32 @@ def test_training_of_the_autoencoder(tmp_path):
     assert_trains(module, torch.randint(256, (4, 4, 32, 32, 3), dtype=torch.uint8), tmp_path / "run")
 
 
-def watched(one_behind):
-    """``one_behind`` of a stage; nothing may wait while a batch after the first one is made or dealt with."""
+def watched_one_behind(made: Iterable) -> Iterator:
+    """``one_behind``; nothing may wait while a batch after the first one is made or dealt with."""
 
-    def items(made: Iterable) -> Iterator:
-        made = iter(made)
-        yield next(made)
+    def items() -> Iterator:
+        rest = iter(made)
+        yield next(rest)
         allow_waiting(False)
-        yield from made
+        yield from rest
         allow_waiting(True)
 
-    return lambda made: one_behind(items(made))
-
-
-def save(network: torch.nn.Module, record: dict, path: Path) -> Path:
-    save_model(path, network.state_dict(), record)
-    return path
+    return one_behind(items())
 
 
 @pytest.fixture
 def autoencoder(tmp_path) -> Path:
-    return save(
-        VideoAutoencoder(AUTOENCODER), AUTOENCODER.model_dump(mode="json"), tmp_path / "autoencoder.safetensors"
-    )
+    path = tmp_path / "autoencoder.safetensors"
+    save_model(path, VideoAutoencoder(AUTOENCODER).state_dict(), AUTOENCODER.model_dump(mode="json"))
+    return path
 
 
 @pytest.mark.parametrize("method", ["ddpm", "ddim", "dpm-solver++", "euler", "heun"])
 @pytest.mark.parametrize("task", TASKS)
 def test_sampling(tmp_path, autoencoder, monkeypatch, task, method):
-    model = diffusion_model(task)
-    diffusion = save(UNet(model.model), model.model_dump(mode="json"), tmp_path / "diffusion.safetensors")
-    monkeypatch.setattr(sample, "one_behind", watched(sample.one_behind))
+    model, diffusion = diffusion_model(task), tmp_path / "diffusion.safetensors"
+    save_model(diffusion, UNet(model.model).state_dict(), model.model_dump(mode="json"))
+    monkeypatch.setattr(sample, "one_behind", watched_one_behind)
     sampler = SamplerConfig(method=method, steps=3, **({"eta": 1.0} if method == "ddim" else {}))
     config = SampleConfig(sampler=sampler, batch_size=2, compute=COMPUTE)
     sample.run(config, autoencoder=autoencoder, diffusion=diffusion, first=1, count=7, clips=tmp_path / "clips.npy")
@@ -170,7 +152,7 @@ def test_encoding(tmp_path, autoencoder, monkeypatch):
     frames = np.zeros((12, 16, 16, 3), dtype=np.uint8)
     shard = tmp_path / "shard.npy"
     write_shard(shard, 16, {"video": len(frames)}, lambda _: iter([frames]))
-    monkeypatch.setattr(encode, "one_behind", watched(encode.one_behind))
+    monkeypatch.setattr(encode, "one_behind", watched_one_behind)
     config = EncodeConfig(clip=ClipConfig(resolution=16, length=4, step=1), batch_size=2, compute=COMPUTE)
     encode.run(config, shard=shard, autoencoder=autoencoder, latents=tmp_path / "latents.npy")
     assert len(np.load(tmp_path / "latents.npy")) == 9
