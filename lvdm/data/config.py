@@ -7,6 +7,9 @@ from pydantic import Field, model_validator
 from lvdm.config import Config
 
 
+OnBadVideo = Literal["skip", "fail", "strict"]
+
+
 class ClipConfig(Config):
     """What a clip is: the unit that every network of the pipeline sees."""
 
@@ -42,6 +45,16 @@ class CropConfig(Config):
         if self.box is not None and (min(self.box) < 0 or min(self.box[2:]) < 1):
             raise ValueError("`box` needs left, top >= 0 and width, height >= 1")
         return self
+
+
+class CutConfig(Config):
+    """Frames that decode and are left out all the same, because they show nothing that a camera saw."""
+
+    black: bool = Field(True, description="Leave out frames that are black, or blacked out but for a logo or a text.")
+    blank: bool = Field(True, description="Leave out frames of one colour, and test patterns without a picture.")
+    frozen: float | None = Field(
+        0.5, gt=0, description="Leave out stretches in which the picture stands still for this long, s; null keeps them."
+    )
 
 
 class SplitConfig(Config):

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from lvdm.config import ComputeConfig, Config
-from lvdm.data.config import ClipConfig, CropConfig, SplitConfig
+from lvdm.data.config import ClipConfig, CropConfig, CutConfig, OnBadVideo, SplitConfig
 from lvdm.diffusion.config import SamplerConfig
 from lvdm.evaluation.config import DetectorConfig
 from lvdm.reporting.config import ReportConfig
@@ -41,7 +41,16 @@ def _refuse(names: Iterable[str], reserved: tuple[str, ...]) -> None:
 class DataSection(ClipConfig):
     """Videos to clips: what a clip is, which videos are usable, which are held out."""
 
-    on_bad_video: Literal["skip", "fail"] = "skip"
+    on_bad_video: OnBadVideo = Field(
+        "skip",
+        description="skip: keep what decodes, list the rest in the manifest; fail: stop; strict: a damaged video is left out whole.",
+    )
+    gap: float = Field(0.5, gt=0, description="Pause between two frames, s, from which on no clip spans it.")
+    deinterlace: Literal["auto", "on", "off"] = Field("auto", description="auto: frames that are flagged as interlaced.")
+    overlay: Literal["cover", "leave-out", "keep"] = Field(
+        "cover", description="Burned-in text that no crop removes: cover it, leave the video out, or keep it."
+    )
+    cut: CutConfig = CutConfig()
     crop: CropConfig = CropConfig()
     split: SplitConfig = SplitConfig()
 
