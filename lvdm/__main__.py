@@ -30,6 +30,8 @@ _ASK_AGAIN_SECONDS = 0.1
 STAGES = (
     "make-demo-videos",
     "fetch",
+    "inspect",
+    "crop",
     "probe",
     "extract",
     "export-frames",

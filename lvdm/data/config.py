@@ -8,6 +8,8 @@ from lvdm.config import Config
 
 
 OnBadVideo = Literal["skip", "fail", "strict"]
+Deinterlace = Literal["auto", "on", "off"]
+Overlay = Literal["cover", "leave-out", "keep"]
 
 
 class ClipConfig(Config):
@@ -36,7 +38,6 @@ class CropConfig(Config):
     box: tuple[int, int, int, int] | None = Field(
         None, description="left, top, width, height in pixels of the source, for mode `box`."
     )
-    sampled_frames: int = Field(24, ge=2, description="Frames looked at for the detection.")
 
     @model_validator(mode="after")
     def _box_matches_mode(self):
@@ -55,6 +56,16 @@ class CutConfig(Config):
     frozen: float | None = Field(
         0.5, gt=0, description="Leave out stretches in which the picture stands still for this long, s; null keeps them."
     )
+
+
+class CuttingConfig(Config):
+    """Which frames of a recording are used, in which pieces."""
+
+    clip: ClipConfig = ClipConfig()
+    gap: float = Field(0.5, gt=0, description="Pause between two frames, s, from which on no clip spans it.")
+    cut: CutConfig = CutConfig()
+    overlay: Overlay = "cover"
+    on_bad_video: OnBadVideo = "skip"
 
 
 class SplitConfig(Config):

@@ -6,7 +6,6 @@ away only when it looks like that: the picture is one convex piece, its edge is 
 beyond has one colour. A dark corner of a scene is none of this, and stays.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,15 +45,12 @@ class Crop:
     note: str
 
 
-def detect_crop(frames: Iterable[np.ndarray]) -> Crop:
-    """Find the picture in frames, uint8 (H, W, 3), taken from all over a video.
+def find_crop(low: np.ndarray, peak: np.ndarray) -> Crop:
+    """Find the picture in what pixels are at their darkest and brightest, uint8 (H, W) each, max(R, G, B).
 
-    The whole frame is returned, with a note, wherever there is doubt. Raises ``ValueError`` without frames.
+    The whole frame is returned, with a note, wherever there is doubt.
     """
-    grey = np.stack([frame.max(axis=-1) for frame in frames])
-    height, width = grey.shape[1:]
-    # One flash, or one frame of a menu, shall not decide: the extremes are left out where there are enough.
-    low, peak = np.percentile(grey, (5, 95), axis=0, method="nearest")
+    height, width = peak.shape
     picture = _picture(low, peak)
     whole = (0, 0, width, height)
     if picture is None:

@@ -1,4 +1,4 @@
-"""The manifest: a CSV file with a row for every video of a data set, usable or not."""
+"""The manifest: a CSV file with one row per recording of a data set, usable or not. For people and for the page."""
 
 import csv
 import dataclasses
@@ -12,43 +12,62 @@ from lvdm.files import publish
 
 
 @dataclass(frozen=True)
-class VideoInfo:
-    """What probing finds out about a video. Sizes are those of the picture as it is shown upright."""
-
-    usable: bool = True
-    reason: str = ""
-    """Why the video cannot be used; empty when it can."""
-    width: int = 0
-    height: int = 0
-    fps: float = 0.0
-    """Frames a second; of a variable rate, the mean."""
-    frames: int = 0
-    """Frames that were decoded, before any resampling."""
-    duration: float = 0.0
-    """Seconds."""
-    fps_is_nominal: bool = False
-    """The rate is assumed: a folder of images states none, so it is never resampled."""
-    variable_rate: bool = False
-    codec: str = ""
-    pixel_format: str = ""
-    color_space: str = ""
-    """Matrix between YUV and RGB as the file states it; empty when it does not."""
-    pixel_aspect: float = 1.0
-    """Width of a pixel over its height."""
-
-
-@dataclass(frozen=True)
 class ManifestRow:
-    """A video of the data set; ``modified`` (ns) and ``size`` (bytes) tell whether it was changed since."""
+    """A recording: what it is, what of it is used, and what was done to its picture.
+
+    Sizes are those of the picture as it is shown upright; of what varies within a recording, what most frames have.
+    """
 
     id: str
     path: str
-    info: VideoInfo
-    sha256: str
-    size: int
-    modified: int
-    settings: str
-    """Fingerprint of the settings that decided whether the video is usable."""
+    group: str = ""
+    split: str = ""
+    usable: bool = True
+    reason: str = ""
+    """Why it cannot be used; empty when it can."""
+    frames: int = 0
+    """Frames that decoded."""
+    kept: int = 0
+    """Frames that are used, before any resampling; the others are in ``left_out``."""
+    pieces: int = 0
+    """Continuous pieces that the used frames are in."""
+    left_out: str = ""
+    """Frames by the reason: ``12 black; 3 damaged``."""
+    lost: str = ""
+    """What could not be decoded."""
+    width: int = 0
+    height: int = 0
+    fps: float = 0.0
+    """Frames/s as a rule."""
+    variable_rate: bool = False
+    duration: float = 0.0
+    """From the first frame to the end of the last, s."""
+    repeats: int = 0
+    """Frames that repeat the one before."""
+    true_fps: float = 0.0
+    """Frames/s without repeats, where they come in a regular pattern; else 0."""
+    interlaced: int = 0
+    """Frames that are flagged as interlaced."""
+    combs: float = 0.0
+    """Comb ratio of the frames that are not; above 0.7 they are interlaced all the same."""
+    codec: str = ""
+    container: str = ""
+    pixel_format: str = ""
+    matrix: str = ""
+    range: str = ""
+    transfer: str = ""
+    primaries: str = ""
+    pixel_aspect: str = ""
+    """Width of a pixel over its height."""
+    rotation: int = 0
+    crop: str = ""
+    """left, top, width, height in pixels."""
+    texts: int = 0
+    """Burned-in texts and logos within the crop."""
+    treatment: str = ""
+    """What was done to the picture."""
+    sha256: str = ""
+    bytes: int = 0
 
 
 def file_state(path: Path) -> tuple[int, int]:
@@ -57,20 +76,14 @@ def file_state(path: Path) -> tuple[int, int]:
     return sum(state.st_size for state in states), max((state.st_mtime_ns for state in states), default=0)
 
 
-_OWN = tuple(field.name for field in dataclasses.fields(ManifestRow) if field.name != "info")
-_INFO = tuple(field.name for field in dataclasses.fields(VideoInfo))
-COLUMNS = ("id", "path", *_INFO, *(name for name in _OWN if name not in ("id", "path")))
+_FIELDS = {field.name: field.type if isinstance(field.type, str) else field.type.__name__ for field in dataclasses.fields(ManifestRow)}  # fmt: skip
+COLUMNS = tuple(_FIELDS)
 
 _READ = {
     "bool": lambda text: {"True": True, "False": False}[text],
     "int": int,
     "float": float,
     "str": str,
-}
-_TYPES = {
-    field.name: field.type if isinstance(field.type, str) else field.type.__name__
-    for cls in (ManifestRow, VideoInfo)
-    for field in dataclasses.fields(cls)
 }
 
 
@@ -79,25 +92,23 @@ def write_manifest(path: str | Path, rows: Iterable[ManifestRow]) -> None:
     with publish(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
-        for row in rows:
-            writer.writerow({name: getattr(row, name) for name in _OWN} | dataclasses.asdict(row.info))
+        writer.writerows(dataclasses.asdict(row) for row in rows)
 
 
 def read_manifest(path: str | Path) -> list[ManifestRow]:
     """The rows of a manifest. Raises ``ValueError`` that names the file when it is not one."""
-    with Path(path).open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise ValueError(f"{path}: is not a manifest of this version; delete it and run `lvdm probe` again")
-        try:
-            return [_row(cells) for cells in reader]
-        except (KeyError, ValueError, TypeError) as error:
-            raise ValueError(
-                f"{path}, line {reader.line_num}: {error!r}; delete it and run `lvdm probe` again"
-            ) from None
+    try:
+        with Path(path).open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            if tuple(reader.fieldnames or ()) != COLUMNS:
+                raise ValueError(f"{path}: is not a manifest of this version; delete it and run `lvdm probe` again")
+            return [_row(path, reader.line_num, cells) for cells in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path}: is not a table ({error}); delete it and run `lvdm probe` again") from None
 
 
-def _row(cells: dict[str, str]) -> ManifestRow:
-    values: dict[str, Any] = {name: _READ[_TYPES[name]](cells[name]) for name in COLUMNS}
-    info = VideoInfo(**{name: values[name] for name in _INFO})
-    return ManifestRow(info=info, **{name: values[name] for name in _OWN})
+def _row(path: str | Path, line: int, cells: dict[str, Any]) -> ManifestRow:
+    try:
+        return ManifestRow(**{name: _READ[kind](cells[name]) for name, kind in _FIELDS.items()})
+    except (KeyError, ValueError, TypeError) as error:
+        raise ValueError(f"{path}, line {line}: {error!r}; delete it and run `lvdm probe` again") from None

@@ -1,16 +1,15 @@
-"""Videos in and out: probing, sampling, extraction, lossless frames, previews.
+"""Videos out and in again: extraction to lossless frames, reading them, previews.
 
-The only module that runs ffmpeg (the binary of the package imageio-ffmpeg, through ffmpeg-python) and
-the only one that imports decord. Frames are uint8 RGB, (T, H, W, 3) or (H, W, 3).
+The only module that runs ffmpeg, which writes (the binary of the package imageio-ffmpeg, through ffmpeg-python), and
+the only one that imports decord, which reads what was written. Frames are uint8 RGB, (T, H, W, 3) or (H, W, 3).
 """
 
-import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import decord
 import ffmpeg
@@ -18,18 +17,16 @@ import imageio_ffmpeg
 import numpy as np
 
 from lvdm.data import process
-from lvdm.data.catalog import frame_files
-from lvdm.data.config import ClipConfig
-from lvdm.data.crop import Box
-from lvdm.data.ffmpeg_report import read_report
-from lvdm.data.frame_folder import folder_frames, probe_folder
-from lvdm.data.manifest import VideoInfo
+from lvdm.data.inspection import Inspection, Size
+from lvdm.data.overlay import cover
+from lvdm.data.picture import Box, Filter, Format, Treatment, centre_part
+from lvdm.data.pieces import Piece, resample
 from lvdm.data.process import VideoError
+from lvdm.data.recording import Decoded, opened
 from lvdm.files import publish
 from lvdm.progress import Progress
 
-# Threads of the decoder and of the encoder, each. Few, because the workflow runs several videos at a
-# time; their number changes no bit of the result.
+# Threads of the encoder. Few, because the workflow extracts several videos at a time; their number changes no bit.
 _THREADS = 2
 
 # Exact in the last bit on any machine, chroma interpolated at full resolution.
@@ -43,89 +40,24 @@ _FFV1 = {
     "fps_mode": "passthrough", "threads": _THREADS, "format": "matroska", **_BITEXACT,
 }  # fmt: skip
 
-# Up to this many frames for each one wanted, reading all of them is faster than seeking to each.
-_SEEK_BEYOND = 32
-
 
 @dataclass(frozen=True)
 class Extraction:
-    """What is made of a video: the part `box` of the picture, centre-cropped to a square of `resolution`."""
+    """What is made of a recording."""
 
-    box: Box
-    resolution: int
+    pieces: Sequence[Piece]
+    crops: dict[Size, Box]
+    """The part of the picture that is kept, of each size; of what is kept, the centred part of the target's shape."""
+    size: tuple[int, int]
+    """Height and width of the frames that are made, pixels."""
+    deinterlace: Literal["auto", "on", "off"] = "auto"
+    texts: dict[Size, Sequence[Box]] = field(default_factory=dict)
+    """Burned-in texts that are covered, of each size."""
     fps: float | None = None
-    """Frames/s to resample to; None keeps the rate, but a variable one becomes its mean."""
+    """Frames/s that every piece is resampled to in time; None leaves its frames as they are."""
 
 
 # ------------------------------------------------------------------------------------------ reading
-
-
-def decoder_version() -> str:
-    """Version of the ffmpeg that reads videos here."""
-    return imageio_ffmpeg.get_ffmpeg_version()
-
-
-def probe(path: Path, clip: ClipConfig) -> VideoInfo:
-    """Decode all of a video file, or folder of images, and say whether clips can be taken from it.
-
-    Never raises for a bad video: ``usable`` is false then, and ``reason`` says why.
-    """
-    try:
-        info = probe_folder(path) if path.is_dir() else _probe_file(path)
-    except OSError as error:
-        return VideoInfo(usable=False, reason=f"cannot be read: {error.strerror}")
-    frames = output_frames(info, clip.fps)
-    if info.usable and frames < clip.span:
-        rate, resampled = output_rate(info, clip.fps)
-        found = f"{frames} frames" + (f" at {rate:g} frames/s" if resampled else "")
-        reason = f"has {found}, but a clip spans {clip.span}; lower data.length or data.stride"
-        return dataclasses.replace(info, usable=False, reason=reason)
-    return info
-
-
-def output_rate(info: VideoInfo, fps: float | None) -> tuple[float, bool]:
-    """Frames/s after extraction, and whether frames are dropped or repeated for it."""
-    if info.fps_is_nominal:
-        return fps or info.fps, False
-    rate = fps or info.fps
-    return rate, info.variable_rate or abs(rate - info.fps) > 1e-3 * info.fps
-
-
-def output_frames(info: VideoInfo, fps: float | None) -> int:
-    """Frames after extraction; of a resampled video at least this number."""
-    rate, resampled = output_rate(info, fps)
-    return int(info.frames * rate / info.fps) if resampled and info.fps else info.frames
-
-
-def stated_frames(path: Path, fps: float | None) -> int:
-    """Frames after extraction, by what a file's header says: quick, and not always right.
-
-    Raises :class:`VideoError` when there is no video in it.
-    """
-    if path.is_dir():
-        return len(frame_files(path))
-    reader = imageio_ffmpeg.read_frames(str(path.resolve()))
-    try:
-        header = next(reader)
-    except (OSError, IndexError, RuntimeError, StopIteration):
-        raise VideoError(f"{path}: there is no video in it; see what `lvdm probe` says") from None
-    finally:
-        reader.close()
-    return round(header["duration"] * (fps or header["fps"]))
-
-
-def sample_frames(path: Path, info: VideoInfo, count: int) -> Iterator[np.ndarray]:
-    """About ``count`` frames, (H, W, 3) at full size, spread evenly over the video."""
-    step = max(1, info.frames // count)
-    if path.is_dir():
-        yield from folder_frames(path, step)
-    elif info.frames <= _SEEK_BEYOND * count:
-        chosen = _file(path)["V:0"].filter("select", f"not(mod(n,{step}))")
-        yield from _decode(path, chosen, info, fps_mode="passthrough")
-    else:
-        for index in range(count):
-            seconds = info.duration * (index + 0.5) / count
-            yield from _decode(path, _file(path, ss=f"{seconds:.3f}")["V:0"], info, vframes=1)
 
 
 def frame_count(path: str | Path) -> int:
@@ -152,43 +84,115 @@ def iterate_frames(path: str | Path, batch: int = 64) -> Iterator[np.ndarray]:
 # ------------------------------------------------------------------------------------------ writing
 
 
-def extract_frames(path: Path, info: VideoInfo, extraction: Extraction, target: Path) -> int:
-    """Write a square, lossless, all-intra FFV1 of ``path`` to ``target``; returns its number of frames.
+def extract_frames(path: Path, found: Inspection, extraction: Extraction, rate: float, target: Path) -> None:
+    """Write the pieces of a recording, one after another, as lossless, all-intra FFV1 at ``rate`` frames/s.
 
-    The picture is cropped to the box and to the centred square in it, then scaled once (Lanczos), by
-    the same factor in both directions of the picture as it is shown. Raises :class:`VideoError` when
-    ffmpeg fails or the file does not hold the frames that it should, ``OSError`` on a full disk.
+    ``found`` is what inspecting it gave. Raises :class:`VideoError` when the recording does not decode as it did
+    then, or when ffmpeg fails; ``OSError`` on a full disk.
     """
-    rate, resampled = output_rate(info, extraction.fps)
-    exact = str(Fraction(rate).limit_denominator(1_000_000))
-    stream = _raw(info.width, info.height, exact) if path.is_dir() else _file(path)["V:0"]
-    if resampled:
-        stream = stream.filter("fps", exact)
-    left, top, width, height = centre_square(extraction.box, info.pixel_aspect)
-    stream = stream.filter("crop", width, height, left, top, exact=1)
-    stream = stream.filter("scale", extraction.resolution, extraction.resolution, **_scaling(info))
-    stream = stream.filter("setsar", 1).filter("settb", f"1/({exact})").filter("setpts", "N")
-    expected = output_frames(info, extraction.fps)
-    with publish(target) as temporary:
-        spec = stream.output(_url(temporary), **_FFV1)
-        with Progress(f"extract {path.name}", expected, "frame") as progress:
-            if path.is_dir():
-                process.encode_frames(_command(spec), target, folder_frames(path), progress.advance)
-            else:
-                process.encode(_command(spec), target, progress.advance)
-        written = frame_count(temporary)
-        # The first and the last frame of a resampled video may fall on either side of a rounding.
-        if not expected <= written <= expected + (2 if resampled else 0):
-            raise VideoError(f"{path}: {written} frames were extracted where {expected} were expected; probe it again")
-    return written
+    lengths = [piece.frames for piece in extraction.pieces]
+    with Progress(f"extract {path.name}", sum(lengths), "frame") as progress:
+        write_ffv1(_treated(path, found, extraction, progress), target, rate)
 
 
-def centre_square(box: Box, pixel_aspect: float) -> Box:
-    """The largest part of ``box``, at its centre, that is square as it is shown."""
-    left, top, width, height = box
-    square_width = min(width, max(1, round(height / pixel_aspect)))
-    square_height = min(height, max(1, round(width * pixel_aspect)))
-    return left + (width - square_width) // 2, top + (height - square_height) // 2, square_width, square_height
+def read_recording(path: Path) -> Iterator[np.ndarray]:
+    """All frames of a recording as they are shown, uint8 (H, W, 3), at full size; of one size and undamaged.
+
+    Raises :class:`VideoError`.
+    """
+    graph, expected = None, None
+    with opened(path) as recording:
+        for decoded in recording.frames():
+            format = Format.of(decoded.frame, recording.stream)
+            if graph is None:
+                (width, height), expected = format.upright, format
+                graph = Filter(format, Treatment((0, 0, width, height), (height, width), "auto"))
+            if format != expected or decoded.damaged:
+                raise VideoError(f"{path}: its picture changes or is damaged; make it again")
+            yield from graph.push(decoded.frame)
+        yield from graph.flush() if graph else ()
+    if recording.lost:
+        raise VideoError(f"{path}: {recording.lost[0]}; make it again")
+
+
+def _treated(path: Path, found: Inspection, extraction: Extraction, progress: Progress) -> Iterator[np.ndarray]:
+    """The frames that are written, uint8 (H, W, 3)."""
+    with opened(path) as recording:
+        frames = enumerate(_checked(path, recording.frames(), found, recording.stream))
+        for piece in extraction.pieces:
+            format = found.formats[found.format_of[piece.first]]
+            repeats = _repeats(found.times[piece.first : piece.stop], extraction.fps)
+            treatment = _treatment(piece, format, found, extraction)
+            pushed = repeats > 0 if treatment.deinterlace == "off" else repeats >= 0
+            hide = _hider(extraction, format, treatment)
+            pictures = _filtered(piece, frames, Filter(format, treatment), pushed, progress)
+            for picture, count in zip(pictures, repeats[pushed], strict=True):
+                yield from repeat(hide(picture), count)
+
+
+def _treatment(piece: Piece, format: Format, found: Inspection, extraction: Extraction) -> Treatment:
+    """What is done to the frames of a piece; those of a piece without interlaced frames do not pass a deinterlacer."""
+    deinterlace = extraction.deinterlace
+    if deinterlace == "auto" and not found.interlaced[piece.first : piece.stop].any():
+        deinterlace = "off"
+    return Treatment(extraction.crops[format.upright], extraction.size, deinterlace)
+
+
+def _filtered(
+    piece: Piece, frames: Iterator[tuple[int, Decoded]], graph: Filter, pushed: np.ndarray, progress: Progress
+) -> Iterator[np.ndarray]:
+    """One picture for each frame of a piece that is pushed through its filters."""
+    for number, decoded in frames:
+        if number >= piece.first:
+            if pushed[number - piece.first]:
+                yield from graph.push(decoded.frame)
+            progress.advance(1)
+        if number == piece.stop - 1:
+            break
+    yield from graph.flush()
+
+
+def _checked(path: Path, frames: Iterator[Decoded], found: Inspection, stream: Any) -> Iterator[Decoded]:
+    """The frames, as long as they are what inspecting the recording found."""
+    number = -1
+    for number, decoded in enumerate(frames):
+        if number >= found.frames or Format.of(decoded.frame, stream) != found.formats[found.format_of[number]]:
+            raise _changed(path, number)
+        yield decoded
+    if number + 1 < found.frames:
+        raise _changed(path, number + 1)
+
+
+def _changed(path: Path, number: int) -> VideoError:
+    return VideoError(f"{path}: frame {number} is not the one that was inspected; run `lvdm inspect` again")
+
+
+def _repeats(times: np.ndarray, fps: float | None) -> np.ndarray:
+    """(frames,) how often each frame of a piece is written."""
+    if fps is None:
+        return np.ones(len(times), int)
+    return np.bincount(resample(times, fps), minlength=len(times))
+
+
+def _hider(extraction: Extraction, format: Format, treatment: Treatment) -> Callable[[np.ndarray], np.ndarray]:
+    """What covers the burned-in texts of a picture that was made."""
+    texts = extraction.texts.get(format.upright, ())
+    mask = np.zeros(extraction.size, bool)
+    for box in texts:
+        mask[_scaled(box, centre_part(treatment.box, format.shown_aspect, extraction.size), extraction.size)] = True
+    return (lambda picture: cover(picture[None], mask)[0]) if mask.any() else (lambda picture: picture)
+
+
+def _scaled(box: Box, part: Box, size: tuple[int, int]) -> tuple[slice, slice]:
+    """The rows and columns of a made picture that show any of ``box``, of whose source ``part`` was kept."""
+
+    def span(start: int, length: int, begin: int, whole: int, made: int) -> slice:
+        scale = made / whole
+        # One pixel more on each side: scaling spreads an edge.
+        first, last = np.floor((start - begin) * scale) - 1, np.ceil((start + length - begin) * scale) + 1
+        return slice(int(np.clip(first, 0, made)), int(np.clip(last, 0, made)))
+
+    return span(box[1], box[3], part[1], part[3], size[0]), span(box[0], box[2], part[0], part[2], size[1])
 
 
 def write_ffv1(frames: Iterable[np.ndarray], path: str | Path, fps: float) -> None:
@@ -225,18 +229,6 @@ def write_h264(frames: np.ndarray, path: str | Path, fps: float, crf: int = 18) 
 # ---------------------------------------------------------------------------------- ffmpeg and decord
 
 
-def _probe_file(path: Path) -> VideoInfo:
-    if path.stat().st_size == 0:
-        return VideoInfo(usable=False, reason="the file is empty")
-    source = _file(path)
-    # V, not v: the cover picture of a sound file is no video. Sound is copied, which tells its length.
-    spec = ffmpeg.output(
-        source["V:0"], source["a?"], "pipe:", format="framecrc", fps_mode="passthrough", enc_time_base="demux",
-        **{"c:v": "rawvideo", "c:a": "copy"},
-    )  # fmt: skip
-    return read_report(*process.report(_command(spec, "verbose")))
-
-
 def _ignore(units: int) -> None:
     """Progress that no one looks at."""
 
@@ -246,31 +238,13 @@ def _url(path: Path) -> str:
     return f"file:{path}"
 
 
-def _file(path: Path, **options: Any) -> Any:
-    # Files only: a play list that is named .mp4 shall not reach out to the network.
-    return ffmpeg.input(_url(path), protocol_whitelist="file", threads=_THREADS, **options)
-
-
 def _raw(width: int, height: int, rate: str) -> Any:
     return ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgb24", video_size=(width, height), framerate=rate)
 
 
-def _scaling(info: VideoInfo) -> dict[str, str]:
-    """Options of the filter `scale`. Where a file does not state its matrix, it is that of its size."""
-    unstated = not info.color_space and info.pixel_format.startswith(("yuv", "nv", "p0"))
-    high_definition = info.width >= 1280 or info.height > 576
-    return {"flags": _SCALE_FLAGS} | ({"in_color_matrix": "bt709"} if unstated and high_definition else {})
-
-
-def _command(spec: Any, level: str = "error") -> list[str]:
+def _command(spec: Any) -> list[str]:
     command = ffmpeg.compile(spec, cmd=imageio_ffmpeg.get_ffmpeg_exe(), overwrite_output=True)
-    return [command[0], "-hide_banner", "-nostats", "-v", level, "-filter_complex_threads", "1", *command[1:]]
-
-
-def _decode(path: Path, stream: Any, info: VideoInfo, **options: Any) -> Iterator[np.ndarray]:
-    stream = stream.filter("scale", info.width, info.height, **_scaling(info))
-    spec = stream.output("pipe:", format="rawvideo", pix_fmt="rgb24", **options)
-    return process.decode(_command(spec), path, info.height, info.width)
+    return [command[0], "-hide_banner", "-nostats", "-v", "error", "-filter_complex_threads", "1", *command[1:]]
 
 
 def _stack(reader: decord.VideoReader, indices: Sequence[int]) -> np.ndarray:

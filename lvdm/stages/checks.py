@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from lvdm.config import ComputeConfig, NetworkFile
-from lvdm.data import video
+from lvdm.data import recording, video
 from lvdm.files import verify
 from lvdm.findings import Finding, fail, ok, warning
 from lvdm.reporting.tables import published_rows
@@ -34,7 +34,7 @@ def check_decoder() -> Iterator[Finding]:
         yield fail("ffmpeg", f"{error}; python -m pip install --force-reinstall imageio-ffmpeg decord==0.6.0")
         return
     if np.array_equal(found, frames):
-        yield ok("ffmpeg", f"{video.decoder_version()}, and decord reads what it writes")
+        yield ok("ffmpeg", f"{recording.decoder_version()}, and decord reads what it writes")
     else:
         yield fail("ffmpeg", "decord reads other frames than were written; reinstall decord==0.6.0")
 

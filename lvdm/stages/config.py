@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from lvdm.config import ComputeConfig, Config
-from lvdm.data.config import ClipConfig, CropConfig
+from lvdm.data.config import ClipConfig, CropConfig, CuttingConfig, Deinterlace, Overlay
 from lvdm.diffusion.config import (
     FrameConditionConfig,
     ObjectiveConfig,
@@ -49,18 +49,25 @@ class DemoConfig(Config):
     seed: int = Field(0, ge=0)
 
 
-class ProbeConfig(Config):
+class CropStageConfig(Config):
+    """Stage crop."""
+
+    crop: CropConfig = CropConfig()
+    overlay: Overlay = "cover"
+
+
+class ProbeConfig(CuttingConfig):
     """Stage probe."""
 
-    clip: ClipConfig = ClipConfig()
-    on_bad_video: Literal["skip", "fail"] = "skip"
+    crop: CropConfig = CropConfig()
+    deinterlace: Deinterlace = "auto"
 
 
-class ExtractConfig(Config):
+class ExtractConfig(CuttingConfig):
     """Stage extract."""
 
-    clip: ClipConfig = ClipConfig()
     crop: CropConfig = CropConfig()
+    deinterlace: Deinterlace = "auto"
 
 
 class ShardConfig(Config):

@@ -1,78 +1,143 @@
-"""Turn one video into square, lossless frames."""
+"""Turn one recording into lossless frames of the size that clips have."""
 
+import hashlib
+import json
 import logging
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lvdm.data.config import CropConfig
-from lvdm.data.crop import Crop, detect_crop
-from lvdm.data.manifest import VideoInfo, file_state, read_manifest
-from lvdm.data.video import Extraction, centre_square, extract_frames, output_rate, probe, sample_frames
-from lvdm.files import content_hash, publish, write_json
+from lvdm.data.crops import Picture, find_pictures, read_pictures
+from lvdm.data.cutting import Cutting, cut
+from lvdm.data.inspection import Inspection, Size, inspect, read_inspection
+from lvdm.data.manifest import file_state
+from lvdm.data.picture import centre_part
+from lvdm.data.process import VideoError
+from lvdm.data.summary import treatments
+from lvdm.data.video import Extraction, extract_frames, frame_count
+from lvdm.files import content_hash, publish, read_json, write_json
+from lvdm.provenance import code_stamp
 from lvdm.stages.config import ExtractConfig
 
 _logger = logging.getLogger(__name__)
 
 
-def run(config: ExtractConfig, *, video: Path, manifest: Path | None = None, frames: Path, record: Path) -> None:
-    """Write ``frames`` (FFV1 in Matroska, every frame a key frame) and ``record`` (JSON) of one video.
+def run(
+    config: ExtractConfig,
+    *,
+    video: Path,
+    inspection: Path | None = None,
+    crop: Path | None = None,
+    group: str | None = None,
+    frames: Path,
+    record: Path,
+) -> None:
+    """Write ``frames`` (FFV1 in Matroska, every frame a key frame) and ``record`` (JSON) of one recording.
 
-    ``video`` is a file or a folder of images. Without a ``manifest`` it is probed here. Of a video that
-    cannot be used, ``frames`` is an empty file and the record says why. Raises ``ValueError`` when the
-    manifest does not have the video as it is now, ``OSError`` on a full disk.
+    ``video`` is a file or a folder of images. Without ``inspection`` it is inspected here, and without ``crop``, that
+    of its ``group``, its own picture decides. Of a recording that cannot be used, ``frames`` is an empty file and the
+    record says why. What was made of the same recording with the same crop stays as it is.
+    Raises ``ValueError`` when the recording is not the one that was inspected, or, with ``on_bad_video: fail``, when
+    it cannot be used; ``OSError`` on a full disk.
     """
-    info, sha256 = _look_up(video, manifest) if manifest else (probe(video, config.clip), content_hash(video))
-    made = {"id": frames.stem, "usable": info.usable, "reason": info.reason, "source": str(video), "sha256": sha256}
-    if info.usable:
-        made |= _extract(config, video, info, frames)
+    found = read_inspection(inspection) if inspection else inspect(video)
+    _check_unchanged(video, found)
+    pictures = read_pictures(crop) if crop else find_pictures([found], config.crop, config.overlay != "keep")
+    made = {"id": frames.stem, "group": group or frames.stem, "source": str(video), "sha256": found.sha256}
+    made_from = _made_from(config, found, pictures)
+    if (before := _made_before(frames, record, made_from)) is not None:
+        _logger.info("%s: its frames are there", video)
+        frames.touch()
+        write_json(record, before | made)
+        return
+    made |= {"made_from": made_from} | _extract(config, video, found, pictures, frames)
     if not made["usable"]:
+        if config.on_bad_video == "fail":
+            raise ValueError(f"{video} cannot be used: {made['reason']}; repair or remove it, or set data.on_bad_video")
         _logger.warning("%s is left out: %s", video, made["reason"])
         with publish(frames) as temporary:
             temporary.touch()
     write_json(record, made)
 
 
-def _look_up(video: Path, manifest: Path) -> tuple[VideoInfo, str]:
-    """The manifest's row of the video: what it is, and the SHA-256 of its content."""
-    for row in read_manifest(manifest):
-        if Path(row.path) == video or Path(row.path).resolve() == video.resolve():
-            unchanged = file_state(video) == (row.size, row.modified) or content_hash(video) == row.sha256
-            if not unchanged:
-                raise ValueError(f"{video} has changed since {manifest} was made; run `lvdm probe` again")
-            return row.info, row.sha256
-    raise ValueError(f"{manifest} does not have {video}; run `lvdm probe` again")
+def _check_unchanged(video: Path, found: Inspection) -> None:
+    if not video.exists():
+        raise ValueError(f"{video} is missing; put it back, or take it out of the data set")
+    if file_state(video) != (found.bytes, found.modified) and content_hash(video) != found.sha256:
+        raise ValueError(f"{video} has changed since it was inspected; run `lvdm inspect` again")
 
 
-def _extract(config: ExtractConfig, video: Path, info: VideoInfo, frames: Path) -> dict[str, Any]:
-    """Write the frames; returns what the record says about them."""
-    crop = _crop(config.crop, video, info)
-    resolution = config.clip.resolution
-    _, _, width, height = centre_square(crop.box, info.pixel_aspect)
-    upscaled = height < resolution or width * info.pixel_aspect < resolution
-    if upscaled:
-        _logger.warning("%s: %dx%d pixels are enlarged to %dx%d", video, width, height, resolution, resolution)
-    count = extract_frames(video, info, Extraction(crop.box, resolution, config.clip.fps), frames)
-    rate, resampled = output_rate(info, config.clip.fps)
-    _logger.info("%s: %d frames at %.5g frames/s, crop %s (%s)", video, count, rate, list(crop.box), crop.note)
+def _made_from(config: ExtractConfig, found: Inspection, pictures: dict[Size, Picture]) -> str:
+    """Fingerprint of all that the frames depend on."""
+    sizes = sorted({format.upright for format in found.formats} & set(pictures))
+    facts = [config.to_json(), code_stamp(__name__), found.decoder, found.sha256]
+    facts += [json.dumps([size, asdict(pictures[size])]) for size in sizes]
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
+
+
+def _made_before(frames: Path, record: Path, made_from: str) -> dict[str, Any] | None:
+    """The record of frames that are there and were made from the same; None when there are none."""
+    try:
+        before = read_json(record)
+        whole = frame_count(frames) == before["frames"] if before["usable"] else frames.stat().st_size == 0
+        return before if before["made_from"] == made_from and whole else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _extract(
+    config: ExtractConfig, video: Path, found: Inspection, pictures: dict[Size, Picture], frames: Path
+) -> dict[str, Any]:
+    """Write the frames, if there are any; returns what the record says about them."""
+    cutting = cut(found, pictures, config)
+    if not cutting.reason:
+        extraction = Extraction(
+            cutting.pieces,
+            crops={size: picture.box for size, picture in pictures.items() if picture.box is not None},
+            size=config.clip.size,
+            deinterlace=config.deinterlace,
+            texts={size: picture.texts for size, picture in pictures.items() if config.overlay == "cover"},
+            fps=cutting.rate if cutting.resampled else None,
+        )
+        try:
+            extract_frames(video, found, extraction, cutting.rate, frames)
+            written = frame_count(frames)
+        except VideoError as error:
+            return {"usable": False, "reason": str(error).removeprefix(f"{video}: "), "left_out": cutting.left_out}
+        if written != sum(cutting.lengths):
+            raise ValueError(f"{frames} has {written} frames, but {sum(cutting.lengths)} were written; run again")
+    return {"usable": not cutting.reason, "reason": cutting.reason, "left_out": cutting.left_out} | (
+        _described(config, found, pictures, cutting) if not cutting.reason else {}
+    )
+
+
+def _described(
+    config: ExtractConfig, found: Inspection, pictures: dict[Size, Picture], cutting: Cutting
+) -> dict[str, Any]:
+    """What was done to the pictures, and which they are."""
+    firsts = [sum(cutting.lengths[:number]) for number in range(len(cutting.lengths))]
+    picture = pictures[found.usual_size]
     return {
-        "crop": {"box": list(crop.box), "mode": config.crop.mode, "note": crop.note},
-        "frames": count,
-        "fps": rate,
-        "resampled": resampled,
-        "resolution": resolution,
-        "upscaled": upscaled,
+        "crop": {"box": list(picture.box), "mode": config.crop.mode, "note": picture.note},
+        "covered": [list(box) for box in picture.texts] if config.overlay == "cover" else [],
+        "frames": sum(cutting.lengths),
+        "fps": cutting.rate,
+        "resampled": cutting.resampled,
+        "resolution": config.clip.resolution,
+        "upscaled": _upscaled(config, found, picture),
+        "treatment": treatments(found, pictures, config.deinterlace),
+        "pieces": [
+            {"first": first, "frames": length, "start": round(piece.start, 6)}
+            for first, length, piece in zip(firsts, cutting.lengths, cutting.pieces, strict=True)
+        ],
     }
 
 
-def _crop(config: CropConfig, video: Path, info: VideoInfo) -> Crop:
-    if config.mode == "none":
-        return Crop((0, 0, info.width, info.height), "no crop: switched off")
-    if config.mode == "auto":
-        return detect_crop(sample_frames(video, info, config.sampled_frames))
-    left, top, width, height = config.box
-    if left + width > info.width or top + height > info.height:
-        raise ValueError(
-            f"{video} has {info.width}x{info.height} pixels, but data.crop.box {list(config.box)} reaches to "
-            f"{left + width}x{top + height}; give a smaller box"
-        )
-    return Crop(config.box, "given")
+def _upscaled(config: ExtractConfig, found: Inspection, picture: Picture) -> bool:
+    format = next(format for format in found.formats if format.upright == found.usual_size)
+    _, _, width, height = centre_part(picture.box, format.shown_aspect, config.clip.size)
+    made_height, made_width = config.clip.size
+    upscaled = height < made_height or width * format.shown_aspect < made_width
+    if upscaled:
+        _logger.warning("%s: %dx%d pixels are enlarged to %dx%d", found.source, width, height, made_width, made_height)
+    return bool(upscaled)

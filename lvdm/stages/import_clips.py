@@ -9,8 +9,7 @@ import numpy as np
 
 from lvdm.data.archives import archive_shape, archive_videos
 from lvdm.data.catalog import EmptyDatasetError, list_videos
-from lvdm.data.config import ClipConfig
-from lvdm.data.video import probe, sample_frames
+from lvdm.data.video import read_recording
 from lvdm.files import publish
 from lvdm.progress import track
 from lvdm.stages.config import ImportClipsConfig
@@ -72,12 +71,12 @@ def _archive(path: Path, config: ImportClipsConfig) -> tuple[int, Iterator[tuple
 
 def _read(path: Path, length: int | None) -> np.ndarray:
     """The first ``length`` frames of a video, or all, uint8 (T, H, W, 3)."""
-    info = probe(path, ClipConfig(length=4))
-    if not info.usable:
-        raise ValueError(f"{path}: {info.reason}; take it out or make it again")
-    if length is not None and info.frames < length:
-        raise _too_short(str(path), info.frames, length)
-    return np.stack(list(islice(sample_frames(path, info, info.frames), length)))
+    frames = list(islice(read_recording(path), length))
+    if not frames:
+        raise ValueError(f"{path}: no frame can be decoded; take it out or make it again")
+    if length is not None and len(frames) < length:
+        raise _too_short(str(path), len(frames), length)
+    return np.stack(frames)
 
 
 def _check(name: str, video: np.ndarray, shape: tuple[int, ...]) -> None:

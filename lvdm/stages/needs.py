@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from lvdm.data import video
+from lvdm.data import recording
 from lvdm.data.process import VideoError
 from lvdm.models.discriminator import PatchDiscriminator
 from lvdm.models.factory import make_autoencoder
@@ -25,7 +25,7 @@ def estimate_frames(paths: Sequence[Path], fps: float | None) -> tuple[int, list
     frames, looked_at, unreadable = 0, 0, []
     for path in chosen:
         try:
-            frames += video.stated_frames(path, fps)
+            frames += recording.stated_frames(path, fps)
         except (VideoError, OSError):
             unreadable.append(path)
             continue

@@ -11,6 +11,7 @@ from lvdm.data.config import ClipConfig
 from lvdm.evaluation.config import DetectorConfig, ProtocolConfig, SelectionConfig
 from lvdm.stages.config import (
     AutoencoderSettings,
+    CropStageConfig,
     DiffusionSettings,
     EncodeConfig,
     ExtractConfig,
@@ -124,13 +125,19 @@ def _clip(whole: PipelineConfig) -> ClipConfig:
     return ClipConfig(**{field: getattr(whole.data, field) for field in ClipConfig.model_fields})
 
 
+def _recordings(whole: PipelineConfig) -> dict[str, Any]:
+    """What decides which frames of a recording are used, and what is made of them."""
+    return _section(whole.data, *(field for field in ExtractConfig.model_fields if field != "clip"))
+
+
 def _section(section: Config, *fields: str) -> dict[str, Any]:
     return {field: getattr(section, field) for field in fields}
 
 
 _STAGES: dict[str, Callable[[PipelineConfig, str, str], Config]] = {
-    "probe": lambda whole, dataset, name: ProbeConfig(clip=_clip(whole), on_bad_video=whole.data.on_bad_video),
-    "extract": lambda whole, dataset, name: ExtractConfig(clip=_clip(whole), crop=whole.data.crop),
+    "crop": lambda whole, dataset, name: CropStageConfig(**_section(whole.data, *CropStageConfig.model_fields)),
+    "probe": lambda whole, dataset, name: ProbeConfig(clip=_clip(whole), **_recordings(whole)),
+    "extract": lambda whole, dataset, name: ExtractConfig(clip=_clip(whole), **_recordings(whole)),
     "shard": lambda whole, dataset, name: ShardConfig(resolution=whole.data.resolution),
     "train-autoencoder": lambda whole, dataset, name: _train_autoencoder(whole),
     "encode": lambda whole, dataset, name: EncodeConfig(

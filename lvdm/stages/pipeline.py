@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from lvdm.config import ComputeConfig, Config
-from lvdm.data.config import ClipConfig, CropConfig, CutConfig, OnBadVideo, SplitConfig
+from lvdm.data.config import ClipConfig, CropConfig, CutConfig, Deinterlace, OnBadVideo, Overlay, SplitConfig
 from lvdm.diffusion.config import SamplerConfig
 from lvdm.evaluation.config import DetectorConfig
 from lvdm.reporting.config import ReportConfig
@@ -43,11 +43,12 @@ class DataSection(ClipConfig):
 
     on_bad_video: OnBadVideo = Field(
         "skip",
-        description="skip: keep what decodes, list the rest in the manifest; fail: stop; strict: a damaged video is left out whole.",
+        description="skip: use what decodes and list the rest in the manifest; fail: stop when a video cannot be used; "
+        "strict: leave a damaged video out whole.",
     )
     gap: float = Field(0.5, gt=0, description="Pause between two frames, s, from which on no clip spans it.")
-    deinterlace: Literal["auto", "on", "off"] = Field("auto", description="auto: frames that are flagged as interlaced.")
-    overlay: Literal["cover", "leave-out", "keep"] = Field(
+    deinterlace: Deinterlace = Field("auto", description="auto: frames that are flagged as interlaced.")
+    overlay: Overlay = Field(
         "cover", description="Burned-in text that no crop removes: cover it, leave the video out, or keep it."
     )
     cut: CutConfig = CutConfig()

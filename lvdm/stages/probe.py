@@ -1,79 +1,93 @@
-"""Open every video of a data set and list what it is, and whether it can be used."""
+"""List what the recordings of a data set are, and what of them is used."""
 
-import hashlib
-import json
 import logging
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from lvdm.data.catalog import VideoSource, list_videos
-from lvdm.data.manifest import ManifestRow, file_state, read_manifest, write_manifest
-from lvdm.data.video import decoder_version, probe
-from lvdm.files import content_hash
+from lvdm.data.catalog import list_videos
+from lvdm.data.crops import find_pictures, read_pictures
+from lvdm.data.inspection import read_inspection
+from lvdm.data.listing import Listed, read_listing
+from lvdm.data.manifest import ManifestRow, file_state, write_manifest
+from lvdm.data.recording import decoder_version
+from lvdm.data.summary import summarise
 from lvdm.progress import track
-from lvdm.provenance import code_stamp
 from lvdm.stages.config import ProbeConfig
+from lvdm.stages.inspect import inspect_all
 
 _logger = logging.getLogger(__name__)
 
-# Videos looked at side by side; each is an ffmpeg process.
+# Recordings looked at side by side.
 _PROCESSES = min(4, os.cpu_count() or 1)
 
+# Progressive pictures have a comb ratio well below, woven ones well above.
+_COMBED = 0.7
 
-def run(config: ProbeConfig, *, videos: list[str] = [], frames: str | None = None, manifest: Path) -> None:  # noqa: B006
-    """Write ``manifest`` (CSV): a row for each video that the globs ``videos`` match, or each folder in ``frames``.
 
-    Every frame is decoded. Rows of an earlier manifest are kept for files that have not changed since.
-    Raises ``ValueError`` when there are no videos, when none is usable, and with ``on_bad_video: fail``
-    when any is not; an earlier manifest stays as it was then.
+def run(
+    config: ProbeConfig,
+    *,
+    videos: list[str] = [],  # noqa: B006 (read only)
+    frames: str | None = None,
+    listing: Path | None = None,
+    manifest: Path,
+) -> None:
+    """Write ``manifest`` (CSV): one row per recording that the globs ``videos`` match, or per folder in ``frames``.
+
+    ``inspections/`` and ``crops/`` beside it hold what stages inspect and crop wrote. With a ``listing``, the
+    workflow's list of the recordings and their groups, all of these are there; without, recordings are inspected here
+    that have changed since, or were not inspected yet, and each decides its crop alone.
+    Raises ``ValueError`` when there are no recordings, when none is usable, and with ``on_bad_video: fail`` when any
+    is not; an earlier manifest stays as it was then.
     """
-    sources = list_videos(videos, frames)
-    settings = _settings(config)
-    known = _known_rows(manifest, settings)
-    kept = {source.id: row for source in sources if (row := known.get(_key(source)))}
-    new = [source for source in sources if source.id not in kept]
-    with ThreadPoolExecutor(_PROCESSES) as pool:
-        probed = pool.map(lambda source: _probe(source, config, settings), new)
-        rows = kept | {row.id: row for row in track(probed, "probing", total=len(new), unit="video")}
-    _judge([rows[source.id] for source in sources], config, len(new))
-    write_manifest(manifest, [rows[source.id] for source in sources])
+    if listing is not None:
+        listed = read_listing(listing)
+    else:
+        listed = [Listed(source.id, source.path) for source in list_videos(videos, frames)]
+        _inspect(listed, manifest.parent)
+    rows = [_row(entry, config, manifest.parent, shared=listing is not None) for entry in listed]
+    _judge(rows, config)
+    write_manifest(manifest, rows)
 
 
-def _settings(config: ProbeConfig) -> str:
-    """Fingerprint of what decides a row, besides the file."""
-    settings = [config.clip.span, config.clip.fps, decoder_version(), code_stamp(__name__)]
-    return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
+def _inspect(listed: Sequence[Listed], folder: Path) -> None:
+    """Inspect the recordings of which there is no inspection, or an outdated one."""
+    targets = {entry.path: _inspection(folder, entry) for entry in listed}
+    outdated = {path: target for path, target in targets.items() if not _is_current(path, target)}
+    for _ in track(inspect_all(outdated, _PROCESSES), "probing", total=len(outdated), unit="video"):
+        pass
+    _logger.info("%d recordings inspected, %d as they were", len(outdated), len(targets) - len(outdated))
 
 
-def _known_rows(manifest: Path, settings: str) -> dict[tuple, ManifestRow]:
-    if not manifest.exists():
-        return {}
+def _is_current(path: Path, target: Path) -> bool:
     try:
-        rows = read_manifest(manifest)
-    except ValueError as error:
-        _logger.warning("every video is probed anew: %s", error)
-        return {}
-    return {(row.id, row.path, row.size, row.modified): row for row in rows if row.settings == settings}
+        found = read_inspection(target, evidence=False)
+    except (OSError, ValueError):
+        return False
+    return found.decoder == decoder_version() and (found.bytes, found.modified) == file_state(path)
 
 
-def _key(source: VideoSource) -> tuple:
-    return source.id, str(source.path), *file_state(source.path)
+def _row(entry: Listed, config: ProbeConfig, folder: Path, shared: bool) -> ManifestRow:
+    if entry.left_out:
+        return ManifestRow(entry.id, str(entry.path), entry.group, entry.split, usable=False, reason=entry.left_out)
+    found = read_inspection(_inspection(folder, entry), evidence=not shared)
+    pictures = (
+        read_pictures(folder / "crops" / f"{entry.group}.json")
+        if shared
+        else find_pictures([found], config.crop, config.overlay != "keep")
+    )
+    return summarise(entry, found, pictures, config, config.deinterlace)
 
 
-def _probe(source: VideoSource, config: ProbeConfig, settings: str) -> ManifestRow:
-    # The state is taken first: a file that changes meanwhile is then probed again by the next run.
-    size, modified = file_state(source.path)
-    info = probe(source.path, config.clip)
-    sha256 = content_hash(source.path) if os.access(source.path, os.R_OK) else ""
-    return ManifestRow(source.id, str(source.path), info, sha256, size, modified, settings)
+def _inspection(folder: Path, entry: Listed) -> Path:
+    return folder / "inspections" / f"{entry.id}.json"
 
 
-def _judge(rows: Sequence[ManifestRow], config: ProbeConfig, probed: int) -> None:
+def _judge(rows: Sequence[ManifestRow], config: ProbeConfig) -> None:
     """Log the count and what is left out; raise when the run cannot or shall not go on."""
-    bad = [f"{row.path}: {row.info.reason}" for row in rows if not row.info.usable]
-    _logger.info("%d videos, %d usable, %d left out (%d probed now)", len(rows), len(rows) - len(bad), len(bad), probed)
+    bad = [f"{row.path}: {row.reason}" for row in rows if not row.usable]
+    _logger.info("%d videos, %d usable, %d left out", len(rows), len(rows) - len(bad), len(bad))
     listing = "\n  ".join(bad)
     if len(bad) == len(rows):
         raise ValueError(f"none of the {len(rows)} videos can be used:\n  {listing}")
@@ -84,3 +98,16 @@ def _judge(rows: Sequence[ManifestRow], config: ProbeConfig, probed: int) -> Non
         )
     for line in bad:
         _logger.warning("left out: %s", line)
+    for row in rows:
+        if row.usable and (row.lost or row.left_out):
+            _logger.info("%s: %d of %d frames used (%s)", row.path, row.kept, row.frames, _rest(row))
+        if row.usable and row.combs > _COMBED:
+            _logger.warning(
+                "%s: its frames have combs, though they are not flagged as interlaced; if they move, write "
+                "`data: {deinterlace: on}` into the override of the data set",
+                row.path,
+            )
+
+
+def _rest(row: ManifestRow) -> str:
+    return "; ".join(part for part in (row.left_out, row.lost) if part)

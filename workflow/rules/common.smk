@@ -38,6 +38,7 @@ wildcard_constraints:
     dataset="|".join(map(re.escape, DATASETS)),
     stage=r"[a-z-]+(\.[A-Za-z0-9_+.@-]+)?",
     video=r"[A-Za-z0-9_-]+",
+    group=r"[A-Za-z0-9_-]+",
     split="train|heldout",
     index=r"\d{3}",
     chunk=r"\d{4}",
@@ -55,6 +56,16 @@ def member_files(wildcards, suffix):
         "<results>/{dataset}/frames/{video}.{suffix}",
         dataset=wildcards.dataset,
         video=DATASETS[wildcards.dataset].members[wildcards.split, int(wildcards.index)],
+        suffix=suffix,
+    )
+
+
+def group_files(wildcards, suffix):
+    """The inspections of all recordings of a group."""
+    return expand(
+        "<results>/{dataset}/inspections/{video}.{suffix}",
+        dataset=wildcards.dataset,
+        video=DATASETS[wildcards.dataset].groups[wildcards.group],
         suffix=suffix,
     )
 

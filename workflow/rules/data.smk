@@ -1,7 +1,10 @@
 """Videos to clip shards.
 
 reads    the video files (or frame folders) of each data set
-writes   <results>/{dataset}/manifest.csv
+writes   <results>/{dataset}/listing.csv
+         <results>/{dataset}/inspections/{video}.{json,npz}
+         <results>/{dataset}/crops/{group}.json
+         <results>/{dataset}/manifest.csv
          <results>/{dataset}/frames/{video}.{mkv,json}
          <results>/{dataset}/shards/{split}-{index}.{npy,json}
 
@@ -31,15 +34,79 @@ if PIPELINE.demo is not None:
             "lvdm make-demo-videos --config {input.frozen:q} --folder {params.folder:q} --log {log:q}"
 
 
+# Which recordings there are, their groups and their sides of the split. With `run`, because the names of all videos are
+# too much for a command line.
+rule listing:
+    output:
+        "<results>/{dataset}/listing.csv",
+    log:
+        "<logs>/{dataset}/listing.log",
+    localrule: True
+    params:
+        listing=lambda wildcards: plan.listing(DATASETS[wildcards.dataset]),
+    run:
+        Path(output[0]).write_text(params.listing, encoding="utf-8")
+
+
+# Decodes a recording whole, whatever is asked of it later: no setting makes it stale.
+rule inspect:
+    input:
+        frozen="<results>/{dataset}/config/inspect.json",
+        video=lambda wildcards: DATASETS[wildcards.dataset].videos[wildcards.video],
+    output:
+        record="<results>/{dataset}/inspections/{video}.json",
+        arrays="<results>/{dataset}/inspections/{video}.npz",
+    log:
+        "<logs>/{dataset}/inspect/{video}.log",
+    benchmark:
+        "<benchmarks>/{dataset}/inspect/{video}.tsv"
+    priority: 1
+    conda:
+        "../../envs/data.yaml"
+    resources:
+        mem_mb=growing(2000, 0.25, megabytes),
+        runtime=in_a_group("inspect", growing(5, 0.02, megabytes)),
+        turn=1,
+    shell:
+        "lvdm inspect --config {input.frozen:q} --video {input.video:q} --inspection {output.record:q} --log {log:q}"
+
+
+# One crop for all recordings of a group.
+rule crop:
+    input:
+        frozen="<results>/{dataset}/config/crop.json",
+        records=lambda wildcards: group_files(wildcards, "json"),
+        arrays=lambda wildcards: group_files(wildcards, "npz"),
+    output:
+        crop="<results>/{dataset}/crops/{group}.json",
+    log:
+        "<logs>/{dataset}/crop/{group}.log",
+    localrule: True
+    conda:
+        "../../envs/data.yaml"
+    shell:
+        "lvdm crop --config {input.frozen:q} --inspections {input.records:q} --crop {output.crop:q} --log {log:q}"
+
+
 # An overview for people and for the page; with `on_bad_video: fail` it stops the run, so it goes first. No
 # other stage of the data takes the manifest, because every new video changes it.
 rule probe:
     input:
         frozen="<results>/{dataset}/config/probe.json",
-        videos=lambda wildcards: list(DATASETS[wildcards.dataset].videos.values()),
+        listing="<results>/{dataset}/listing.csv",
+        inspections=lambda wildcards: expand(
+            "<results>/{dataset}/inspections/{video}.{suffix}",
+            dataset=wildcards.dataset,
+            video=DATASETS[wildcards.dataset].videos,
+            suffix=["json", "npz"],
+        ),
+        crops=lambda wildcards: expand(
+            "<results>/{dataset}/crops/{group}.json",
+            dataset=wildcards.dataset,
+            group=DATASETS[wildcards.dataset].groups,
+        ),
     output:
-        # Kept while the job runs: videos that did not change are not opened again.
-        manifest=update("<results>/{dataset}/manifest.csv"),
+        manifest="<results>/{dataset}/manifest.csv",
     log:
         "<logs>/{dataset}/probe.log",
     benchmark:
@@ -50,21 +117,24 @@ rule probe:
     resources:
         mem_mb=growing(2000),
         runtime=growing(20, 0.05, videos),
-    params:
-        # Globs, not paths: a thousand videos do not fit on a command line.
-        source=lambda wildcards: DATASETS[wildcards.dataset].source,
     shell:
-        "lvdm probe --config {input.frozen:q} {params.source:q} --manifest {output.manifest:q} --log {log:q}"
+        "lvdm probe --config {input.frozen:q} --listing {input.listing:q} --manifest {output.manifest:q} --log {log:q}"
 
 
-# One job a video, so a new video costs one job.
+# One job per video, so a new video costs one job. A new one of a group lets those of the others run too; what was made
+# with the same crop they leave as it is.
 rule extract:
     input:
         frozen="<results>/{dataset}/config/extract.json",
         video=lambda wildcards: DATASETS[wildcards.dataset].videos[wildcards.video],
+        inspection="<results>/{dataset}/inspections/{video}.json",
+        arrays="<results>/{dataset}/inspections/{video}.npz",
+        crop=lambda wildcards: (
+            "<results>/{dataset}/crops/" + DATASETS[wildcards.dataset].group_of[wildcards.video] + ".json"
+        ),
     output:
-        frames="<results>/{dataset}/frames/{video}.mkv",
-        record="<results>/{dataset}/frames/{video}.json",
+        frames=update("<results>/{dataset}/frames/{video}.mkv"),
+        record=update("<results>/{dataset}/frames/{video}.json"),
     log:
         "<logs>/{dataset}/extract/{video}.log",
     benchmark:
@@ -75,9 +145,11 @@ rule extract:
         mem_mb=growing(2000, 0.25, megabytes),
         runtime=in_a_group("extract", growing(5, 0.02, megabytes)),
         turn=1,
+    params:
+        group=lambda wildcards: DATASETS[wildcards.dataset].group_of[wildcards.video],
     shell:
-        "lvdm extract --config {input.frozen:q} --video {input.video:q}"
-        " --frames {output.frames:q} --record {output.record:q} --log {log:q}"
+        "lvdm extract --config {input.frozen:q} --video {input.video:q} --inspection {input.inspection:q}"
+        " --crop {input.crop:q} --group {params.group} --frames {output.frames:q} --record {output.record:q} --log {log:q}"
 
 
 rule shard:

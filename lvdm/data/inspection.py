@@ -1,0 +1,272 @@
+"""What is found out about a recording by decoding it once, whatever is asked of it later.
+
+An inspection depends on the recording alone and on no configuration: of each frame it keeps when it is shown, its
+format, whether it is interlaced or damaged, and a few numbers on its content; of each size of picture, what stays
+dark, what moves, and what looks like a burned-in text. Crops, cuts, rates and texts are decided from it.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lvdm.data import content, overlay, pieces
+from lvdm.data.manifest import file_state
+from lvdm.data.picture import Format, comb_ratio, rotate
+from lvdm.data.process import VideoError
+from lvdm.data.recording import Decoded, decoder_version, opened
+from lvdm.files import content_hash, publish, read_json, write_json
+
+Size = tuple[int, int]
+"""Width and height as the picture is shown upright, pixels."""
+
+# Frames that are kept of a size while a recording is read: when there are twice as many, every other one goes.
+_SAMPLES = 24
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the pictures of one size look like over a whole recording; uint8 (H, W) images, brightness max(R, G, B)."""
+
+    low: np.ndarray
+    """5th percentile over the samples."""
+    peak: np.ndarray
+    """95th percentile."""
+    texts: overlay.Evidence
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A recording, decoded whole. T frames, in the order in which they are shown.
+
+    Where ``error`` says why there is nothing to decode, T is 0.
+    """
+
+    source: str
+    sha256: str = ""
+    bytes: int = 0
+    modified: int = 0
+    """Time of the last change, ns."""
+    decoder: str = ""
+    error: str = ""
+    codec: str = ""
+    container: str = ""
+    nominal_rate: bool = False
+    """The rate is assumed: a folder of images states none."""
+    lost: tuple[str, ...] = ()
+    """What could not be decoded."""
+    combs: float = 0.0
+    """Median comb ratio of sampled frames that are not flagged as interlaced; see :func:`picture.comb_ratio`."""
+    formats: tuple[Format, ...] = ()
+    times: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    """(T,) float64, s."""
+    format_of: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint16))
+    """(T,) index into ``formats``."""
+    interlaced: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
+    damaged: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
+    broken: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
+    """(T,) something is lost right before the frame."""
+    measures: np.ndarray = field(default_factory=lambda: np.zeros((0, content.MEASURES), np.float32))
+    """(T, K) float32; see :mod:`lvdm.data.content`."""
+    evidence: dict[Size, Evidence] = field(default_factory=dict)
+
+    @property
+    def frames(self) -> int:
+        """Frames that decoded."""
+        return len(self.times)
+
+    @property
+    def changes(self) -> np.ndarray:
+        """(T,) bool: whether something changes or is missing right before a frame."""
+        found = self.broken.copy()
+        sizes = np.array([*map(hash, self.formats)], dtype=np.int64)[self.format_of] if self.frames else found
+        found[1:] |= sizes[1:] != sizes[:-1]
+        return found
+
+    @property
+    def usual_size(self) -> Size:
+        """The size that most frames have."""
+        if not self.frames:
+            return (0, 0)
+        return self.formats[int(np.bincount(self.format_of).argmax())].upright
+
+
+def inspect(path: Path) -> Inspection:
+    """Decode a file, or a folder of images. Never raises for a bad recording; ``error`` says what is wrong."""
+    size, modified = file_state(path) if path.exists() else (0, 0)
+    known: dict[str, Any] = {"source": str(path), "bytes": size, "modified": modified, "decoder": decoder_version()}
+    try:
+        known["sha256"] = content_hash(path) if os.access(path, os.R_OK) else ""
+        with opened(path) as recording:
+            reader = _Reader()
+            for decoded in recording.frames():
+                reader.take(decoded, recording.stream)
+            known |= {"codec": recording.codec, "container": recording.container, "lost": _summary(recording.lost)}
+            known |= {"nominal_rate": recording.nominal_rate} | reader.result()
+    except VideoError as error:
+        return Inspection(**known, error=str(error).removeprefix(f"{path}: "))
+    except OSError as error:
+        return Inspection(**known, error=f"cannot be read: {error.strerror}")
+    if not len(known["times"]):
+        why = "; ".join(known["lost"]) or "the file holds none"
+        return Inspection(**known, error=f"no frame can be decoded: {why}")
+    return Inspection(**known)
+
+
+def write_inspection(path: Path, found: Inspection) -> None:
+    """Publish ``path`` (.json) and the arrays beside it (.npz). The record is published last."""
+    arrays = {name: getattr(found, name) for name in _ARRAYS}
+    for (width, height), evidence in found.evidence.items():
+        prefix = f"{width}x{height}"
+        arrays |= {f"{prefix}/low": evidence.low, f"{prefix}/peak": evidence.peak}
+        arrays |= {f"{prefix}/texts/{key}": value for key, value in asdict(evidence.texts).items()}
+    path.unlink(missing_ok=True)
+    with publish(path.with_suffix(".npz")) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+    record = {name: getattr(found, name) for name in _FACTS} | {"lost": list(found.lost)}
+    write_json(path, record | {"formats": [_plain(format) for format in found.formats]})
+
+
+def read_inspection(path: Path, evidence: bool = True) -> Inspection:
+    """What :func:`write_inspection` wrote; ``evidence`` is most of it, and few need it.
+
+    Raises ``ValueError`` that names the file when it is something else.
+    """
+    record = read_json(path)
+    try:
+        with np.load(path.with_suffix(".npz"), allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files if evidence or "/" not in name}
+        formats = tuple(_format(stated) for stated in record.pop("formats"))
+        sizes = sorted({tuple(map(int, name.split("/")[0].split("x"))) for name in arrays if "/" in name})
+        return Inspection(
+            **record | {"lost": tuple(record["lost"])},
+            **{name: arrays[name] for name in _ARRAYS},
+            formats=formats,
+            evidence={size: _evidence(arrays, f"{size[0]}x{size[1]}") for size in sizes},
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
+        raise ValueError(f"{path}: is no inspection of a recording ({error}); run `lvdm inspect` again") from None
+
+
+class _Reader:
+    """Gathers what an inspection keeps, frame by frame."""
+
+    def __init__(self) -> None:
+        self.formats: dict[Format, int] = {}
+        self.rows: list[tuple] = []
+        self.measures: list[tuple[float, ...]] = []
+        self.combs: list[float] = []
+        self.samples: dict[Size, _Samples] = {}
+        self.before: Any = None
+
+    def take(self, decoded: Decoded, stream: Any) -> None:
+        frame = decoded.frame
+        format = Format.of(frame, stream)
+        number = self.formats.setdefault(format, len(self.formats))
+        self.rows.append((*decoded.times, number, frame.interlaced_frame, decoded.damaged, decoded.broken))
+        luma, chroma = planes(frame)
+        measured, self.before = content.measure(luma, chroma, self.before)
+        self.measures.append(measured)
+        samples = self.samples.setdefault(format.upright, _Samples())
+        if samples.wants() and not decoded.damaged:
+            samples.add(rotate(_brightness(frame), format))
+            if not frame.interlaced_frame:
+                self.combs.append(comb_ratio(luma))
+
+    def result(self) -> dict[str, Any]:
+        columns = list(zip(*self.rows, strict=True)) or [()] * 6
+        stated, packets = (np.array(column, dtype=float) for column in columns[:2])
+        return {
+            "times": pieces.choose_times(stated, packets) if len(stated) else stated,
+            "format_of": np.array(columns[2], np.uint16),
+            "interlaced": np.array(columns[3], bool),
+            "damaged": np.array(columns[4], bool),
+            "broken": np.array(columns[5], bool),
+            "measures": np.array(self.measures, np.float32).reshape(len(self.measures), content.MEASURES),
+            "combs": round(float(np.median(self.combs)), 4) if self.combs else 0.0,
+            "formats": tuple(self.formats),
+            "evidence": {size: samples.evidence() for size, samples in self.samples.items() if samples.frames},
+        }
+
+
+class _Samples:
+    """Frames spread evenly over what was seen so far, which may be any number."""
+
+    def __init__(self) -> None:
+        self.frames: list[np.ndarray] = []
+        self.step, self.seen = 1, 0
+
+    def wants(self) -> bool:
+        """Whether the next frame is one of them."""
+        self.seen += 1
+        return (self.seen - 1) % self.step == 0
+
+    def add(self, frame: np.ndarray) -> None:
+        self.frames.append(frame)
+        if len(self.frames) == 2 * _SAMPLES:
+            self.frames = self.frames[::2]
+            self.step *= 2
+
+    def evidence(self) -> Evidence:
+        # One flash, or one frame of a menu, shall not decide: the extremes are left out where there are enough.
+        low, peak = np.percentile(self.frames, (5, 95), axis=0, method="nearest")
+        return Evidence(low, peak, overlay.evidence(self.frames))
+
+
+def planes(frame: Any) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
+    """The brightness (H, W) of a frame and its chroma planes, uint8; views of the decoder's memory where they can be."""
+    if frame.format.name not in _EIGHT_BITS:
+        frame = frame.reformat(format="yuv420p")
+    views = [_plane(plane) for plane in frame.planes]
+    return views[0], tuple(views[1:]) if len(views) == 3 else None
+
+
+_EIGHT_BITS = frozenset(
+    {"gray", "nv12", "nv21"} | {f"yuv{j}{s}p" for j in ("", "j") for s in ("420", "422", "444", "440", "411", "410")}
+)
+
+
+def _plane(plane: Any) -> np.ndarray:
+    return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
+
+
+def _brightness(frame: Any) -> np.ndarray:
+    """max(R, G, B), uint8 (H, W) as stored."""
+    red, green, blue = (_plane(plane) for plane in frame.reformat(format="gbrp").planes)
+    return np.maximum(np.maximum(red, green), blue)
+
+
+def _summary(lost: list[str]) -> tuple[str, ...]:
+    """Each thing that was lost once, with how often."""
+    counts = {what: lost.count(what) for what in dict.fromkeys(lost)}
+    return tuple(what if count == 1 else f"{what}, {count} times" for what, count in counts.items())
+
+
+def _plain(format: Format) -> dict[str, Any]:
+    return {key: str(value) if isinstance(value, Fraction) else value for key, value in asdict(format).items()}
+
+
+def _format(stated: dict[str, Any]) -> Format:
+    return Format(**stated | {"pixel_aspect": Fraction(stated["pixel_aspect"])})
+
+
+def _evidence(arrays: dict[str, np.ndarray], prefix: str) -> Evidence:
+    start = f"{prefix}/texts/"
+    texts = {name.removeprefix(start): value for name, value in arrays.items() if name.startswith(start)}
+    return Evidence(arrays[f"{prefix}/low"], arrays[f"{prefix}/peak"], overlay.Evidence(**texts))
+
+
+_ARRAYS = ("times", "format_of", "interlaced", "damaged", "broken", "measures")
+_FACTS = (
+    "source", "sha256", "bytes", "modified", "decoder", "error", "codec", "container", "nominal_rate", "combs",
+)  # fmt: skip
+
+
+def frames_of(path: Path) -> Iterator[Decoded]:
+    """The frames that an inspection counted, decoded again. Raises :class:`VideoError` as :func:`opened` does."""
+    with opened(path) as recording:
+        yield from recording.frames()

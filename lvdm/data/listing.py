@@ -1,0 +1,45 @@
+"""The listing of a data set: a CSV file with one row per recording, its group and its split, as the workflow planned."""
+
+import csv
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lvdm.files import publish
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A recording of a data set."""
+
+    id: str
+    path: Path
+    group: str = ""
+    split: str = ""
+    left_out: str = ""
+    """Why it is not even opened: its content is that of another one, say."""
+
+
+_COLUMNS = tuple(field.name for field in dataclasses.fields(Listed))
+
+
+def write_listing(path: str | Path, listed: Iterable[Listed]) -> None:
+    """Publish the rows as CSV."""
+    with publish(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(_COLUMNS)
+        writer.writerows(dataclasses.astuple(entry) for entry in listed)
+
+
+def read_listing(path: str | Path) -> list[Listed]:
+    """The rows of a listing. Raises ``ValueError`` that names the file when it is not one."""
+    try:
+        with Path(path).open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            if tuple(reader.fieldnames or ()) != _COLUMNS:
+                raise ValueError(f"{path}: is no listing of recordings; delete it and run again")
+            rows = [cells for cells in reader if all(isinstance(cells[name], str) for name in _COLUMNS)]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path}: is no listing of recordings ({error}); delete it and run again") from None
+    return [Listed(**{**{name: row[name] for name in _COLUMNS}, "path": Path(row["path"])}) for row in rows]

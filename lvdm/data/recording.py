@@ -1,0 +1,230 @@
+"""Recordings as they come: files of any container and codec, and folders of images, decoded frame by frame.
+
+The only module that opens recordings, through PyAV. What it says of a frame comes from the container and the
+decoder: time stamp, size, pixel format, interlacing, damage. Decoding the same file twice gives the same frames.
+"""
+
+import logging
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+from av.error import EOFError as EndOfFile
+from av.error import FFmpegError
+from PIL import Image, UnidentifiedImageError
+
+from lvdm.data.catalog import frame_files
+from lvdm.data.frame_folder import NOMINAL_FPS, read_image
+from lvdm.data.process import VideoError
+
+# Threads of a decoder. Few, because the workflow reads several recordings at a time; their number changes no bit.
+_THREADS = 2
+
+# Decoders that draw text files: what they show is no recording.
+_DRAWN_TEXT = frozenset({"ansi", "bintext", "xbin", "idf"})
+
+# A play list that is named .mp4 shall not reach out to the network.
+_OPTIONS = {"protocol_whitelist": "file"}
+
+# Images that cannot be read in a row, after which a folder is not looked at any further.
+_IMAGE_ERRORS = (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError)
+
+av.logging.set_level(None)  # what went wrong is in the errors; the messages are for people at a terminal
+logging.getLogger("libav").setLevel(logging.CRITICAL)
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A decoded frame."""
+
+    frame: av.VideoFrame
+    times: tuple[float | None, float | None]
+    """Seconds, as the frame states it, and as its packet does; either may be missing."""
+    damaged: bool
+    """Not what the camera saw, or not all of it: damage in the frame itself, or in one that it was predicted from."""
+    broken: bool
+    """Something is lost between the frame before and this one."""
+
+
+@dataclass
+class Recording:
+    """An open recording. ``lost`` grows while its frames are read: what could not be decoded."""
+
+    path: Path
+    codec: str
+    container: str
+    stated_frames: int
+    """By the index of the container; 0 where it has none."""
+    rate: float
+    """Frames/s that the container states; 0 where it states none."""
+    stated_seconds: float = 0.0
+    """By the container; 0 where it states none."""
+    stream: Any = None
+    nominal_rate: bool = False
+    """The rate is assumed: a folder of images states none."""
+    lost: list[str] = field(default_factory=list)
+
+    def frames(self) -> Iterator[Decoded]:
+        """All frames, in the order in which they are shown. Never raises for damage."""
+        return _file_frames(self) if self.stream is not None else _folder_frames(self)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Recording]:
+    """Open a file, or a folder of images. Raises :class:`VideoError` that says why there is nothing to decode."""
+    if path.is_dir():
+        yield _folder(path)
+        return
+    try:
+        empty = path.stat().st_size == 0
+        if not os.access(path, os.R_OK):
+            raise VideoError(f"{path}: cannot be read: Permission denied")
+    except OSError as error:
+        raise VideoError(f"{path}: cannot be read: {error.strerror}") from None
+    if empty:
+        raise VideoError(f"{path}: the file is empty")
+    try:
+        container = av.open(f"file:{path.resolve()}", options=_OPTIONS, metadata_errors="ignore")
+    except (FFmpegError, ValueError) as error:
+        raise VideoError(f"{path}: is not a video, or is cut off before its index ({_text(error)})") from None
+    with container:
+        yield _file(path, container)
+
+
+def stated_frames(path: Path, fps: float | None) -> int:
+    """Frames after extraction, by what a file's header says: quick, and not always right.
+
+    Raises :class:`VideoError` when there is no video in it.
+    """
+    with opened(path) as recording:
+        if recording.nominal_rate or (recording.stated_frames and fps is None):
+            return recording.stated_frames
+        return round(recording.stated_seconds * (fps or recording.rate))
+
+
+def decoder_version() -> str:
+    """Versions of the library that reads recordings, and of what it was built with."""
+    return f"PyAV {av.__version__}, FFmpeg {av.ffmpeg_version_info}"
+
+
+# -------------------------------------------------------------------------------------------- files
+
+
+def _file(path: Path, container: Any) -> Recording:
+    # The cover picture of a sound file is no video.
+    videos = [stream for stream in container.streams.video if not _is_cover(stream)]
+    if not videos:
+        kinds = {stream.type for stream in container.streams} - {"video"}
+        raise VideoError(f"{path}: holds no video" + (f" ({', '.join(sorted(kinds))} only)" if kinds else ""))
+    stream = videos[0]
+    context = stream.codec_context
+    if context is None:
+        raise VideoError(f"{path}: no decoder here reads its codec; convert it, to H.264 for example")
+    if context.name in _DRAWN_TEXT:
+        raise VideoError(f"{path}: is not a video (text)")
+    context.thread_count, context.thread_type = _THREADS, "AUTO"
+    rate = stream.average_rate or stream.guessed_rate or Fraction(0)
+    seconds = (container.duration or 0) / av.time_base
+    return Recording(path, context.name, container.format.name, stream.frames, float(rate), seconds, stream)
+
+
+def _is_cover(stream: Any) -> bool:
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
+def _file_frames(recording: Recording) -> Iterator[Decoded]:
+    """Damage spreads by prediction, so after it all frames up to the next key frame count as damaged."""
+    stream = recording.stream
+    context, base = stream.codec_context, stream.time_base
+    damaged = broken = False
+    for packet in _packets(recording):
+        if packet is not None and packet.is_corrupt:
+            _note(recording, "a packet is damaged")
+            damaged = broken = True
+        try:
+            decoded = context.decode(packet)
+        except EndOfFile:
+            continue
+        except (FFmpegError, ValueError, MemoryError) as error:
+            _note(recording, f"a packet cannot be decoded ({_text(error)})")
+            damaged = broken = True
+            continue
+        for frame in decoded:
+            if frame.is_corrupt:
+                _note(recording, "a frame is damaged")
+                damaged = True
+            elif frame.key_frame:
+                damaged = False
+            stamps = (frame.pts, frame.dts)
+            times = tuple(None if stamp is None else float(stamp * (frame.time_base or base)) for stamp in stamps)
+            yield Decoded(frame, times, damaged, broken)
+            broken = False
+
+
+def _packets(recording: Recording) -> Iterator[Any]:
+    """The packets of the stream, and None to flush the decoder."""
+    stream, count = recording.stream, 0
+    try:
+        for packet in stream.container.demux(stream):
+            if packet.dts is None and packet.size == 0:
+                continue  # what PyAV puts at the end
+            count += 1
+            yield packet
+    except (FFmpegError, ValueError) as error:
+        _note(recording, f"the file cannot be read on ({_text(error)})")
+    if count < recording.stated_frames:
+        _note(recording, f"the index lists {recording.stated_frames} frames, and {count} are there")
+    yield None
+
+
+def _note(recording: Recording, what: str) -> None:
+    recording.lost.append(what)
+
+
+def _text(error: BaseException) -> str:
+    return re.sub(r"^\[Errno [-\d]+\] |: '.*'$", "", str(error)).strip() or type(error).__name__
+
+
+# ------------------------------------------------------------------------------------------ folders
+
+
+def _folder(path: Path) -> Recording:
+    files = frame_files(path)
+    if not files:
+        raise VideoError(f"{path}: the folder holds no images")
+    codec = files[0].suffix[1:].lower()
+    return Recording(path, codec, "images", len(files), NOMINAL_FPS, len(files) / NOMINAL_FPS, nominal_rate=True)
+
+
+def _folder_frames(recording: Recording) -> Iterator[Decoded]:
+    broken = False
+    files = frame_files(recording.path)
+    for file, number in zip(files, _numbers([file.stem for file in files]), strict=True):
+        try:
+            image = read_image(file)
+        except _IMAGE_ERRORS as error:
+            _note(recording, f"{file.name} cannot be decoded ({error})")
+            broken = True
+            continue
+        frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+        seconds = number / NOMINAL_FPS
+        yield Decoded(frame, (seconds, seconds), damaged=False, broken=broken)
+        broken = False
+
+
+def _numbers(names: list[str]) -> list[float]:
+    """What images are numbered, in usual steps: the last number of their names where these grow, else their places."""
+    found = [re.findall(r"\d{1,15}", name) for name in names]
+    if all(found):
+        numbers = [int(digits[-1]) for digits in found]
+        if all(later > earlier for earlier, later in zip(numbers, numbers[1:], strict=False)):
+            steps = sorted(later - earlier for earlier, later in zip(numbers, numbers[1:], strict=False))
+            usual = steps[len(steps) // 2] if steps else 1
+            return [number / usual for number in numbers]
+    return [float(place) for place in range(len(names))]
