@@ -24,6 +24,11 @@ class ClipConfig(Config):
     )
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of a frame, pixels."""
+        return (self.resolution, self.resolution)
+
+    @property
     def span(self) -> int:
         """Extracted frames that a clip covers, from its first to its last."""
         return (self.length - 1) * self.stride + 1
