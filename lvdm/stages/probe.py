@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from lvdm.data.catalog import VideoSource, list_videos
-from lvdm.data.manifest import ManifestRow, file_state, read_manifest, write_manifest
+from lvdm.data.catalog import VideoSource, find_videos
+from lvdm.data.contents import equal_contents
+from lvdm.data.manifest import ManifestRow, VideoInfo, file_state, read_manifest, write_manifest
 from lvdm.data.video import decoder_version, probe
 from lvdm.files import content_hash
 from lvdm.progress import track
@@ -25,11 +26,14 @@ _PROCESSES = min(4, os.cpu_count() or 1)
 def run(config: ProbeConfig, *, videos: list[str] = [], frames: str | None = None, manifest: Path) -> None:  # noqa: B006
     """Write ``manifest`` (CSV): a row for each video that the globs ``videos`` match, or each folder in ``frames``.
 
-    Every frame is decoded. Rows of an earlier manifest are kept for files that have not changed since.
+    Every frame is decoded, but of a video with the content of another, which its row names. Rows of an earlier
+    manifest are kept for files that have not changed since.
     Raises ``ValueError`` when there are no videos, when none is usable, and with ``on_bad_video: fail``
     when any is not; an earlier manifest stays as it was then.
     """
-    sources = list_videos(videos, frames)
+    listed = find_videos(videos, frames).videos
+    copies = equal_contents(listed, manifest.with_name("contents.json"))
+    sources = [source for source in listed if source.id not in copies]
     settings = _settings(config)
     known = _known_rows(manifest, settings)
     kept = {source.id: row for source in sources if (row := known.get(_key(source)))}
@@ -38,7 +42,8 @@ def run(config: ProbeConfig, *, videos: list[str] = [], frames: str | None = Non
         probed = pool.map(lambda source: _probe(source, config, settings), new)
         rows = kept | {row.id: row for row in track(probed, "probing", total=len(new), unit="video")}
     _judge([rows[source.id] for source in sources], config, len(new))
-    write_manifest(manifest, [rows[source.id] for source in sources])
+    rows |= {source.id: _copy(source, copies[source.id], settings) for source in listed if source.id in copies}
+    write_manifest(manifest, [rows[source.id] for source in listed])
 
 
 def _settings(config: ProbeConfig) -> str:
@@ -68,6 +73,11 @@ def _probe(source: VideoSource, config: ProbeConfig, settings: str) -> ManifestR
     info = probe(source.path, config.clip)
     sha256 = content_hash(source.path) if os.access(source.path, os.R_OK) else ""
     return ManifestRow(source.id, str(source.path), info, sha256, size, modified, settings)
+
+
+def _copy(source: VideoSource, original: str, settings: str) -> ManifestRow:
+    info = VideoInfo(usable=False, reason=f"same content as {original}")
+    return ManifestRow(source.id, str(source.path), info, "", *file_state(source.path), settings)
 
 
 def _judge(rows: Sequence[ManifestRow], config: ProbeConfig, probed: int) -> None:
