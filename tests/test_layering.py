@@ -36,6 +36,7 @@ ONLY_IN = {
     "decord": {"data/video.py"},
     "ffmpeg": {"data/video.py"},
     "imageio_ffmpeg": {"data/video.py"},
+    "av": {"data/recording.py", "data/picture.py"},
     "snakemake": set(),
 }
 
@@ -55,6 +56,7 @@ TORCH_FREE = {
     "stages/parts.py",
     "stages/sources.py",
     "data/catalog.py",
+    "data/listing.py",
     "data/manifest.py",
     "data/video.py",
     *(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.glob("*/config.py")),

@@ -1,28 +1,33 @@
-"""Which videos a data set has, what they are called, and which split and shard each belongs to.
+"""Which videos a data set has, and what they are called.
 
-Pure decisions on names: no video is opened, so that a workflow can plan with the same functions that
-the stages use. An identifier, a split and a shard follow from the video's own name, so a video that
-is added moves no other.
+Decisions on names: no video is opened, so that a workflow can plan with the same functions that the stages
+use. An identifier follows from the video's own name, so a video that is added changes no other's.
 """
 
 import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from glob import glob, has_magic
 from pathlib import Path
 
-from lvdm.data.config import SplitConfig
+from lvdm.data.search import Found, Walk, identity, links_in, search, split_pattern
 
-VIDEO_SUFFIXES = frozenset({".mp4", ".mkv", ".avi", ".mov", ".wmv", ".webm", ".gif"})
+_CONTAINERS = (
+    "mp4 m4v mov qt mkv webm avi divx wmv asf flv f4v gif apng ogv ogg 3gp 3g2 rm rmvb nut ivf y4m "
+    "mpg mpeg mpe m2v m1v vob ts m2ts mts mod tod mxf dv h264 264 h265 265 hevc dcm"
+)
+VIDEO_SUFFIXES = frozenset(f".{name}" for name in _CONTAINERS.split())
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
-
-TRAIN, HELDOUT = "train", "heldout"
 
 # File systems allow 255 bytes a name; suffixes and temporary names need some of them.
 _LONGEST_ID = 120
+
+_UNFINISHED = frozenset(
+    {".part", ".partial", ".crdownload", ".download", ".opdownload", ".filepart", ".aria2", ".tmp", ".temp", ".!ut"}
+)
+_DVD_MENU = re.compile(r"VIDEO_TS\.VOB|VTS_\d\d_0\.VOB", re.IGNORECASE)
 
 
 class EmptyDatasetError(ValueError):
@@ -31,36 +36,90 @@ class EmptyDatasetError(ValueError):
 
 @dataclass(frozen=True)
 class VideoSource:
-    """A video of a data set: its identifier (``[A-Za-z0-9_-]+``), and its file or folder of frames."""
+    """A video of a data set."""
 
     id: str
+    """``[A-Za-z0-9_-]+``"""
     path: Path
+    """Its file, or its folder of frames."""
+    name: str = ""
+    """Its path relative to the root of the data set, with ``/`` between folders."""
+    stem: str = ""
+    """The same without the suffix of the file."""
+    group: str = ""
+    """The label of what it belongs to, ``[A-Za-z0-9_-]+``, which may be written anywhere."""
+    split_key: str = ""
+    """What decides the split of that group. Not to be written: it may be a patient's identifier."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The videos of a data set, sorted by identifier, and what a person should know of the files that are none."""
+
+    videos: tuple[VideoSource, ...]
+    notes: tuple[str, ...] = ()
 
 
 def list_videos(
     videos: Sequence[str] = (), frames: str | None = None, *, dataset: str = "", page: str | None = None
 ) -> list[VideoSource]:
-    """The videos of a data set, sorted by identifier.
+    """The videos of :func:`find_videos`."""
+    return list(find_videos(videos, frames, dataset=dataset, page=page).videos)
+
+
+def find_videos(
+    videos: Sequence[str] = (),
+    frames: str | None = None,
+    *,
+    dataset: str = "",
+    page: str | None = None,
+    exclude: Iterable[Path] = (),
+) -> Listing:
+    """The videos of a data set, each once, whatever links lead to it.
 
     ``videos`` are globs (``**`` descends) of video files; ``frames`` is a folder that holds a folder of
     images for each video, at any depth. ``dataset`` and ``page`` (where it is to be had) are for the
-    message alone. An identifier is the path relative to the folder that all globs have in common, without
-    suffix; a short hash is appended where the name had to be changed or is used twice.
+    message alone. What lies in the folders ``exclude``, or in the results of any run of the pipeline, is
+    never listed. An identifier is the path relative to the folder that all globs have in common, without
+    suffix; a short hash is appended where the name had to be changed or is used twice. Each video is a
+    group of its own.
 
-    Raises :class:`EmptyDatasetError` when there is nothing, ``ValueError`` when a glob finds no video.
+    Raises :class:`EmptyDatasetError` when there is nothing, ``ValueError`` when a glob finds no video, and
+    when it points into one of ``exclude``.
     """
     if bool(videos) == (frames is not None):
         raise ValueError("give either video files or a folder of frame folders")
+    exclude = [Path(folder) for folder in exclude]
+    globs = [os.path.expanduser(pattern) for pattern in ([videos] if isinstance(videos, str) else videos)]  # noqa: PTH111
+    roots = fixed_roots(globs, frames)
+    for place in roots:
+        _refuse_results(place, exclude)
+    absolute = os.path.commonpath([os.path.abspath(place) for place in roots])  # noqa: PTH100
+    root = Path(absolute if any(map(os.path.isabs, roots)) else os.path.relpath(absolute))
+    nothing = _nothing(dataset, root, page)
     if frames is not None:
-        root = Path(frames).expanduser()
-        paths = _frame_folders(root, _nothing(dataset, root, page))
+        paths, notes = _frame_folders(root, exclude, nothing)
     else:
-        globs = [os.path.expanduser(pattern) for pattern in ([videos] if isinstance(videos, str) else videos)]  # noqa: PTH111
-        root = Path(os.path.commonpath([_fixed_root(pattern) for pattern in globs]))
-        paths = sorted({path for pattern in globs for path in _video_files(pattern, _nothing(dataset, root, page))})
-    names = [_text(path.relative_to(root)) for path in paths]
-    ids = _identifiers(names, has_suffix=frames is None)
-    return sorted((VideoSource(id, path) for id, path in zip(ids, paths, strict=True)), key=lambda video: video.id)
+        paths, notes = _video_files(globs, exclude, nothing)
+    paths, again = _each_once(paths)
+    names = [_text(Path(os.path.relpath(path, absolute))) for path in paths]
+    ids = identifiers(names, has_suffix=frames is None)
+    stems = [str(Path(name).with_suffix("")) if frames is None else name for name in names]
+    parts = zip(ids, paths, names, stems, strict=True)
+    found = [VideoSource(id, path, name, stem, group=id, split_key=id) for id, path, name, stem in parts]
+    return Listing(tuple(sorted(found, key=lambda video: video.id)), (*notes, *again))
+
+
+def fixed_roots(globs: Iterable[str], frames: str | None) -> list[str]:
+    """The folders that videos are looked for in: of each glob that up to its first wildcard."""
+    if frames is not None:
+        return [os.path.normpath(os.path.expanduser(frames))]  # noqa: PTH111
+    return [split_pattern(os.path.expanduser(pattern))[0] for pattern in globs]  # noqa: PTH111
+
+
+def is_image(name: str) -> bool:
+    """Whether a file of this name is an image that shows."""
+    return name[0] != "." and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122
 
 
 def frame_files(folder: Path) -> list[Path]:
@@ -68,57 +127,34 @@ def frame_files(folder: Path) -> list[Path]:
     return sorted(filter(_is_frame, folder.iterdir()), key=lambda path: (_natural(path.name), path.name))
 
 
-def split_videos(ids: Iterable[str], heldout: float | Sequence[str]) -> dict[str, str]:
-    """``train`` or ``heldout`` for each video.
-
-    ``heldout`` is the list of the held-out identifiers, or a share: a video is held out when the hash of
-    its identifier, a number in [0, 1), is below it. With a share above 0 and at least two videos, one is
-    on each side in any case: where the hashes leave a side empty, the video of the lowest hash is held
-    out, or that of the highest is trained on. This is the only way in which one video can depend on the
-    others. A single video is trained on.
-
-    Raises ``ValueError`` when the list names a video that is not there, or all of them.
-    """
-    ids = sorted(set(ids))
-    if not isinstance(heldout, int | float):
-        return _split_by_list(ids, heldout)
-    rank = {id: _unit_hash("split", id) for id in ids}
-    chosen = {id for id in ids if rank[id] < heldout}
-    if heldout > 0 and ids:
-        by_rank = sorted(ids, key=lambda id: (rank[id], id))
-        if len(ids) == 1:
-            chosen = set()
-        elif not chosen:
-            chosen = {by_rank[0]}
-        elif len(chosen) == len(ids):
-            chosen -= {by_rank[-1]}
-    return {id: HELDOUT if id in chosen else TRAIN for id in ids}
+def name_hash(purpose: str, name: str) -> int:
+    """A number of 256 bits that follows from a name, another for each purpose."""
+    return int.from_bytes(hashlib.sha256(f"{purpose}:{name}".encode()).digest())
 
 
-def shard_of(id: str, shards: int) -> int:
-    """The index of the shard, in ``range(shards)``, that holds a video's frames."""
-    return _hash("shard", id) % shards
+def identifiers(names: Sequence[str], has_suffix: bool) -> list[str]:
+    """A safe identifier for each name, unique whatever the case; a hash of the name makes it so where it must."""
+    stems = [str(Path(name).with_suffix("")) if has_suffix else name for name in names]
+    # Case is ignored, because some file systems do.
+    uses = Counter(stem.casefold() for stem in stems)
+    ids = []
+    for name, stem in zip(names, stems, strict=True):
+        safe = re.sub(r"[^A-Za-z0-9_-]", "_", stem)[:_LONGEST_ID]
+        # A leading dash would read as an option on a command line.
+        safe = re.sub(r"^-", "_", safe)
+        kept = safe == stem and uses[stem.casefold()] == 1
+        ids.append(safe if kept else f"{safe}-{name_hash('name', name):064x}"[: len(safe) + 9])
+    return ids
 
 
-def shard_members(ids: Iterable[str], split: SplitConfig) -> dict[tuple[str, int], list[str]]:
-    """The sorted identifiers in each (split, shard index), for every shard, also the empty ones."""
-    counts = {TRAIN: split.train_shards, HELDOUT: split.heldout_shards}
-    members: dict[tuple[str, int], list[str]] = {(name, i): [] for name, count in counts.items() for i in range(count)}
-    for id, name in split_videos(ids, split.heldout).items():
-        members[name, shard_of(id, counts[name])].append(id)
-    return members
-
-
-def _split_by_list(ids: list[str], heldout: Sequence[str]) -> dict[str, str]:
-    unknown = sorted(set(heldout) - set(ids))
-    if unknown:
-        raise ValueError(
-            f"split.heldout names {', '.join(unknown)}, but no video has that name; there are {', '.join(ids[:20])}"
-            + (f" and {len(ids) - 20} more" if len(ids) > 20 else "")
-        )
-    if ids and len(set(heldout)) == len(ids):
-        raise ValueError("split.heldout names every video, which leaves none to train on; take some out")
-    return {id: HELDOUT if id in set(heldout) else TRAIN for id in ids}
+def _refuse_results(root: str, exclude: Iterable[Path]) -> None:
+    real = Path(os.path.realpath(root))
+    for folder in exclude:
+        if real.is_relative_to(os.path.realpath(folder)):
+            raise ValueError(
+                f"{root} lies in {folder}, which the pipeline writes to, so nothing in it is taken for a video; move "
+                "the videos, or choose another folder with `results`"
+            )
 
 
 def _nothing(dataset: str, root: Path, page: str | None) -> str:
@@ -127,49 +163,117 @@ def _nothing(dataset: str, root: Path, page: str | None) -> str:
     return f"{name}: no videos in {root}.{source} or run `make demo`, which needs no data."
 
 
-def _fixed_root(pattern: str) -> str:
-    """The folder of a glob up to its first wildcard; of a file, the folder that it is in."""
-    fixed = Path(pattern).parent
-    while has_magic(str(fixed)) and not Path(pattern).is_file():
-        fixed = fixed.parent
-    return os.path.abspath(fixed) if Path(pattern).is_absolute() else os.path.normpath(fixed)  # noqa: PTH100
+def _video_files(globs: Sequence[str], exclude: Sequence[Path], nothing: str) -> tuple[set[str], list[str]]:
+    """The files of all globs, and notes on what else they matched. Every glob must find one."""
+    everything = Found()
+    for pattern in globs:
+        found = search(pattern, exclude)
+        if not any(not _kind(path) for path in found.files):
+            raise _no_video(pattern, found, nothing)
+        everything.update(found)
+    videos = {path for path in everything.files if not _kind(path)}
+    kinds = Counter(_kind(path) for path in everything.files - videos)
+    return videos, [
+        *_ignored(kinds + Counter({"broken links": len(everything.broken)})),
+        *_walk_notes(everything, videos),
+    ]
 
 
-def _video_files(pattern: str, nothing: str) -> list[Path]:
-    # A file's own name comes first: it may hold brackets, which a glob reads as a choice.
-    names = [pattern] if Path(pattern).is_file() else glob(pattern, recursive=True)  # noqa: PTH207
-    found = [Path(os.path.normpath(name)) for name in names]
-    files = [path for path in found if path.is_file()]
-    videos = [path for path in files if path.suffix.lower() in VIDEO_SUFFIXES]
-    if videos:
-        return videos
-    suffixes = " ".join(sorted(VIDEO_SUFFIXES))
+def _no_video(pattern: str, found: Found, nothing: str) -> ValueError:
+    files = sorted(path for path in found.files if _kind(path) not in ("hidden", "unfinished downloads"))
+    if found.other_case:
+        return ValueError(
+            f"{pattern} matches no video, but {min(found.other_case)} differs only in the case of letters"
+        )
     if files:
-        raise ValueError(f"{pattern} matches {len(files)} files, {files[0]} for one, but no video ({suffixes})")
-    if found:
-        raise EmptyDatasetError(f"{nothing} ({pattern} is a folder: write {found[0]}/**/* for all videos in it.)")
-    raise EmptyDatasetError(f"{nothing} ({pattern} matches nothing.)")
+        images = all(Path(path).suffix.lower() in IMAGE_SUFFIXES for path in files)
+        remedy = "; give folders of images with `frames` in place of `videos`" if images else ""
+        suffixes = " ".join(sorted(VIDEO_SUFFIXES))
+        return ValueError(
+            f"{pattern} matches {len(files)} files, {files[0]} for one, but no video ({suffixes}){remedy}"
+        )
+    if found.results:
+        return EmptyDatasetError(f"{nothing} ({min(found.results)} is of results, so it is not searched.)")
+    if found.folders:
+        first = min(found.folders)
+        return EmptyDatasetError(f"{nothing} ({pattern} is a folder: write {first}/**/* for all videos in it.)")
+    return EmptyDatasetError(f"{nothing} ({pattern} matches nothing.)")
 
 
-def _frame_folders(root: Path, nothing: str) -> list[Path]:
+def _frame_folders(root: Path, exclude: Sequence[Path], nothing: str) -> tuple[set[str], list[str]]:
+    """The folders below ``root`` that hold images, and notes on what else is there."""
     if not root.is_dir():
         raise EmptyDatasetError(nothing)
-    if _holds_frames(root):
+    walk = Walk(exclude)
+    folders, videos = set(), 0
+    for folder in walk.descend(str(root)):
+        entries = walk.entries(folder)
+        if any(is_image(entry.name) and entry.is_file() for entry in entries):
+            folders.add(folder)
+        else:
+            videos += sum(not _kind(entry.name) and entry.is_file() for entry in entries)
+    if str(root) in folders:
         raise ValueError(f"{root} holds images itself; give the folder above it, which has one folder a video")
-    below = (Path(parent, name) for parent, names, _ in os.walk(root) for name in names)
-    folders = sorted(filter(_holds_frames, below))
     if not folders:
         raise EmptyDatasetError(nothing)
-    return folders
+    notes = [f"video files in {root} are ignored, because `frames` reads folders of images: {videos}"] if videos else []
+    return folders, [*notes, *_walk_notes(walk.found, folders)]
 
 
-def _holds_frames(folder: Path) -> bool:
-    # The first will do: a data set has hundreds of thousands, and every plan asks.
-    return any(map(_is_frame, folder.iterdir()))
+def _ignored(kinds: Mapping[str, int]) -> list[str]:
+    """A line about files that are no videos, the most frequent kind first."""
+    listed = sorted(((count, kind) for kind, count in kinds.items() if count), key=lambda item: (-item[0], item[1]))
+    if not listed:
+        return []
+    count = sum(kinds.values())
+    what = "1 file that is no video is" if count == 1 else f"{count} files that are no videos are"
+    return [f"{what} ignored: {', '.join(f'{count} {kind}' for count, kind in listed)}"]
+
+
+def _walk_notes(found: Found, videos: set[str]) -> list[str]:
+    notes = [
+        f"{folder!a} holds results of a pipeline, so it is not searched for videos" for folder in sorted(found.results)
+    ]
+    notes += [f"{folder!a} cannot be read; what is in it is left out" for folder in sorted(found.unreadable)]
+    other = sorted(path for path in found.other_case - videos if not _kind(path))
+    if other:
+        notes.append(
+            f"a glob tells upper and lower case apart, so it leaves out {len(other)} that differ in this alone, "
+            f"{other[0]!a} for one; write *.[mM][pP]4, say, or *"
+        )
+    return notes
+
+
+def _each_once(paths: Iterable[str]) -> tuple[list[Path], list[str]]:
+    """The paths of different files in order, of each file that with the fewest links, and a note on the others."""
+    by_file: dict[tuple[int, int] | str, list[str]] = {}
+    for path in sorted(paths):
+        by_file.setdefault(identity(path), []).append(path)
+    kept = [min(same, key=links_in) if len(same) > 1 else same[0] for same in by_file.values()]
+    others = sorted(set(paths) - set(kept))
+    if not others:
+        return sorted(map(Path, kept)), []
+    said = f"links to files that are listed already are left out: {len(others)}, {others[0]!a} for one"
+    return sorted(map(Path, kept)), [said]
+
+
+def _kind(path: str) -> str:
+    """What a file is that is no video, in words for a note; empty for a video."""
+    name = os.path.basename(path)  # noqa: PTH119  hundreds of thousands of strings
+    suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122
+    if name.startswith("."):
+        return "hidden"
+    if suffix in _UNFINISHED or name.endswith("~") or name.startswith("~$"):
+        return "unfinished downloads"
+    if _DVD_MENU.fullmatch(name):
+        return "menus of DVDs"
+    if suffix in VIDEO_SUFFIXES:
+        return ""
+    return ascii(suffix)[1:-1] if suffix else "without suffix"
 
 
 def _is_frame(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != "." and path.is_file()
+    return is_image(path.name) and path.is_file()
 
 
 def _text(path: Path) -> str:
@@ -181,30 +285,6 @@ def _text(path: Path) -> str:
     return name
 
 
-def _identifiers(names: list[str], has_suffix: bool) -> list[str]:
-    """An identifier for each relative name; what makes it unique is a hash of the name itself."""
-    stems = [str(Path(name).with_suffix("")) if has_suffix else name for name in names]
-    # Case is ignored, because some file systems do.
-    uses = Counter(stem.casefold() for stem in stems)
-    ids = []
-    for name, stem in zip(names, stems, strict=True):
-        safe = re.sub(r"[^A-Za-z0-9_-]", "_", stem)[:_LONGEST_ID]
-        # A leading dash would read as an option on a command line.
-        safe = re.sub(r"^-", "_", safe)
-        kept = safe == stem and uses[stem.casefold()] == 1
-        ids.append(safe if kept else f"{safe}-{_hash('name', name):064x}"[: len(safe) + 9])
-    return ids
-
-
 def _natural(name: str) -> list[tuple[int, int | str]]:
     parts = re.split(r"([0-9]+)", name)
     return [(0, int(part)) if part.isdigit() else (1, part) for part in parts]
-
-
-def _unit_hash(purpose: str, name: str) -> float:
-    """A number in [0, 1)."""
-    return (_hash(purpose, name) >> 203) / 2**53
-
-
-def _hash(purpose: str, name: str) -> int:
-    return int.from_bytes(hashlib.sha256(f"{purpose}:{name}".encode()).digest())

@@ -1,11 +1,12 @@
 """Configuration of the data layer."""
 
-from typing import Literal
+import re
+from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from lvdm.config import Config
-
 
 OnBadVideo = Literal["skip", "fail", "strict"]
 Deinterlace = Literal["auto", "on", "off"]
@@ -59,7 +60,9 @@ class CutConfig(Config):
     black: bool = Field(True, description="Leave out frames that are black, or blacked out but for a logo or a text.")
     blank: bool = Field(True, description="Leave out frames of one colour, and test patterns without a picture.")
     frozen: float | None = Field(
-        0.5, gt=0, description="Leave out stretches in which the picture stands still for this long, s; null keeps them."
+        0.5,
+        gt=0,
+        description="Leave out stretches in which the picture stands still for this long, s; null keeps them.",
     )
 
 
@@ -86,4 +89,35 @@ class SplitConfig(Config):
     def _share_is_a_share(self):
         if isinstance(self.heldout, float) and not 0 <= self.heldout < 1:
             raise ValueError("`heldout` as a share must be at least 0 and less than 1")
+        return self
+
+
+class GroupConfig(Config):
+    """What belongs together, e.g. all videos of one patient: such videos are on one side of the split."""
+
+    pattern: str | None = Field(
+        None,
+        min_length=1,
+        description="Regular expression, searched in the path below the root; the group is what its parentheses hold.",
+    )
+    folder: int | None = Field(
+        None, description="Folder that names the group: 1 is the first below the root, -1 the one that the video is in."
+    )
+    table: Path | None = Field(None, description="CSV file with the columns video and group.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _text_is_a_pattern(cls, value: Any) -> Any:
+        return {"pattern": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_way(self):
+        if sum(way is not None for way in (self.pattern, self.folder, self.table)) != 1:
+            raise ValueError("give a regular expression, or a mapping with one of `pattern`, `folder` and `table`")
+        if self.folder == 0:
+            raise ValueError("`folder` is 1 for the first folder below the root, or -1 for the one that a video is in")
+        try:
+            re.compile(self.pattern or "")
+        except re.error as error:
+            raise ValueError(f"{self.pattern!r} is no regular expression: {error}") from None
         return self

@@ -2,11 +2,10 @@
 
 import csv
 import dataclasses
+import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-
-from lvdm.files import publish
 
 
 @dataclass(frozen=True)
@@ -24,12 +23,13 @@ class Listed:
 _COLUMNS = tuple(field.name for field in dataclasses.fields(Listed))
 
 
-def write_listing(path: str | Path, listed: Iterable[Listed]) -> None:
-    """Publish the rows as CSV."""
-    with publish(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_COLUMNS)
-        writer.writerows(dataclasses.astuple(entry) for entry in listed)
+def listing_text(listed: Iterable[Listed]) -> str:
+    """The rows as CSV, in the order of their identifiers."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    writer.writerows(dataclasses.astuple(entry) for entry in sorted(listed, key=lambda entry: entry.id))
+    return text.getvalue()
 
 
 def read_listing(path: str | Path) -> list[Listed]:

@@ -11,6 +11,7 @@ import torch
 
 from lvdm.config import ComputeConfig, NetworkFile
 from lvdm.data import recording, video
+from lvdm.data.splits import HELDOUT, TRAIN
 from lvdm.files import verify
 from lvdm.findings import Finding, fail, ok, warning
 from lvdm.reporting.tables import published_rows
@@ -43,15 +44,17 @@ def check_videos(pipeline: PipelineConfig, name: str) -> tuple[list[Finding], in
     """The videos of a data set, and about how many frames a run extracts of them."""
     subject = f"data set {name}"
     try:
-        paths = [Path(path) for path in sources.videos(pipeline, name, pipeline.datasets[name]).values()]
+        videos = sources.videos(pipeline, name)
     except ValueError as error:
         return [fail(subject, str(error).removeprefix(f"{subject}: "))], 0
+    paths = [Path(path) for path in videos.paths.values()]
+    known = [_sides(subject, videos), *(warning(subject, note) for note in videos.notes)]
     if pipeline.demo is not None and name == sources.DEMO:
-        found = [ok(subject, f"{len(paths)} videos, which the run makes itself")]
+        found = [ok(subject, f"{len(paths)} videos, which the run makes itself"), *known]
         return found, pipeline.demo.patients * pipeline.demo.frames
     whole = for_dataset(pipeline, name)
     frames, unreadable = estimate_frames(paths, whole.data.fps)
-    return list(_videos(subject, whole, paths, frames, unreadable)), frames
+    return [*_videos(subject, whole, paths, frames, unreadable), *known], frames
 
 
 def check_files(pipeline: PipelineConfig, name: str) -> Iterator[Finding]:
@@ -123,6 +126,17 @@ def _videos(
         yield fail(subject, f"{len(paths)} videos, but no frames for a clip of {whole.data.span}; check the files")
     else:
         yield ok(subject, f"{len(paths)} videos, about {frames:,} frames")
+
+
+def _sides(subject: str, videos: sources.Videos) -> Finding:
+    """How many videos, and groups of them, each side of the split has."""
+    said = []
+    for side, what in ((TRAIN, "trained on"), (HELDOUT, "held out")):
+        ids = [id for id, split in videos.sides.items() if split == side]
+        groups = len({videos.groups[id] for id in ids})
+        of_groups = f" of {groups} groups" if len(set(videos.groups.values())) < len(videos.groups) else ""
+        said.append(f"{len(ids)} videos{of_groups} are {what} ({len(ids) / len(videos.sides):.0%})")
+    return ok(subject, ", ".join(said))
 
 
 def _published(subject: str, whole: PipelineConfig) -> Iterator[Finding]:

@@ -7,7 +7,16 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from lvdm.config import ComputeConfig, Config
-from lvdm.data.config import ClipConfig, CropConfig, CutConfig, Deinterlace, OnBadVideo, Overlay, SplitConfig
+from lvdm.data.config import (
+    ClipConfig,
+    CropConfig,
+    CutConfig,
+    Deinterlace,
+    GroupConfig,
+    OnBadVideo,
+    Overlay,
+    SplitConfig,
+)
 from lvdm.diffusion.config import SamplerConfig
 from lvdm.evaluation.config import DetectorConfig
 from lvdm.reporting.config import ReportConfig
@@ -153,12 +162,18 @@ class DatasetConfig(Config):
     """One data set: where its videos are, and what differs for it from the sections below."""
 
     videos: str | tuple[str, ...] | None = Field(
-        None, description="Glob or globs of video files (mp4, mkv, avi, mov, wmv, webm, gif); ** descends."
+        None, description="Glob or globs of video files, of any container that ffmpeg reads; ** descends."
     )
     frames: str | None = Field(
         None, description="Folder of frame folders, one a video (the layout of StyleGAN-V and Endora)."
     )
     page: str | None = Field(None, description="Where the data set is to be had; shown when it is missing.")
+    group: GroupConfig | None = Field(
+        None,
+        description="What belongs together and stays on one side of the split: a regular expression on the path, "
+        'e.g. "(patient-\\d+)", or a mapping with `pattern`, `folder` or `table`. Null: each video by itself.',
+        json_schema_extra=lambda schema: schema["anyOf"].insert(0, {"type": "string", "minLength": 1}),
+    )
     override: dict[str, dict[str, Any]] = Field(
         {}, description="Sections or parts of them that differ for this data set, e.g. {data: {fps: 25}}."
     )

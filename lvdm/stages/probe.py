@@ -5,7 +5,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from lvdm.data.catalog import list_videos
+from lvdm.data.catalog import find_videos
+from lvdm.data.contents import equal_contents
 from lvdm.data.crops import find_pictures, read_pictures
 from lvdm.data.inspection import read_inspection
 from lvdm.data.listing import Listed, read_listing
@@ -44,11 +45,22 @@ def run(
     if listing is not None:
         listed = read_listing(listing)
     else:
-        listed = [Listed(source.id, source.path) for source in list_videos(videos, frames)]
-        _inspect(listed, manifest.parent)
+        listed = _listed(videos, frames, manifest)
+        _inspect([entry for entry in listed if not entry.left_out], manifest.parent)
     rows = [_row(entry, config, manifest.parent, shared=listing is not None) for entry in listed]
     _judge(rows, config)
     write_manifest(manifest, rows)
+
+
+def _listed(videos: list[str], frames: str | None, manifest: Path) -> list[Listed]:
+    found = find_videos(videos, frames)
+    for note in found.notes:
+        _logger.info("%s", note)
+    copies = equal_contents(found.videos, manifest.with_name("contents.json"))
+    return [
+        Listed(source.id, source.path, left_out=f"same content as {copies[source.id]}" if source.id in copies else "")
+        for source in found.videos
+    ]
 
 
 def _inspect(listed: Sequence[Listed], folder: Path) -> None:

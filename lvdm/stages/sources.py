@@ -3,17 +3,26 @@
 Pure functions from a configuration and the names of files; none is opened but those of protocols.
 """
 
+import dataclasses
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from lvdm.config import Config, ConfigError, NetworkFile, parse, read_mapping
 from lvdm.data import catalog
+from lvdm.data.catalog import Listing, VideoSource
+from lvdm.data.contents import equal_contents
+from lvdm.data.groups import assign_groups, join, share_note
+from lvdm.data.siblings import find_siblings
+from lvdm.data.splits import split_videos
 from lvdm.evaluation.config import ProtocolConfig
 from lvdm.stages.parts import for_dataset
-from lvdm.stages.pipeline import DatasetConfig, ExternalConfig, PipelineConfig
+from lvdm.stages.pipeline import RESERVED_DATASETS, DatasetConfig, ExternalConfig, PipelineConfig
 
 DEMO = "demo"  # the data set that section `demo` makes the videos of
 
@@ -41,12 +50,95 @@ def load(config: Mapping[str, Any], source: str = "config") -> PipelineConfig:
     return pipeline
 
 
-def videos(pipeline: PipelineConfig, name: str, source: DatasetConfig) -> dict[str, str]:
-    """The videos of a data set, identifier to path. Raises ``ValueError`` where there is none, and for odd names."""
-    if pipeline.demo is not None and name == DEMO:
-        return {Path(path).stem: path for path in demo_videos(pipeline)}
-    listed = catalog.list_videos(globs(source), source.frames, dataset=name, page=source.page)
-    return {video.id: _plain(str(video.path)) for video in listed}
+@dataclass(frozen=True)
+class Videos:
+    """The videos of a data set that are used, by identifier, and what a person should know of the others."""
+
+    paths: dict[str, str] = field(default_factory=dict)
+    groups: dict[str, str] = field(default_factory=dict)
+    """Label of the group of each."""
+    sides: dict[str, str] = field(default_factory=dict)
+    """``train`` or ``heldout``."""
+    copies: dict[str, str] = field(default_factory=dict)
+    """Identifier of each video that is left out to that of the one that is used in its place, which has its content."""
+    left_out_paths: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def members(self) -> dict[str, list[str]]:
+        """The sorted identifiers of the videos of each group, by its label."""
+        members: dict[str, list[str]] = {label: [] for label in sorted(set(self.groups.values()))}
+        for id in sorted(self.groups):
+            members[self.groups[id]].append(id)
+        return members
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """Videos that are there and that no stage sees, with the reason."""
+        return {copy: f"same content as {original}" for copy, original in self.copies.items()}
+
+
+def videos(pipeline: PipelineConfig, name: str) -> Videos:
+    """The videos of a data set.
+
+    Files of one size are read where they were not before; what was read is kept in the results of the data set.
+    Raises ``ValueError`` where there is no video, for odd names, and for groups or a split that do not fit them.
+    """
+    source, split = pipeline.datasets[name], for_dataset(pipeline, name).data.split
+    made = pipeline.demo is not None and name == DEMO
+    listing = _demo_listing(pipeline) if made else _listing(pipeline, name, source)
+    grouped, notes = assign_groups(listing.videos, source.group)
+    copies = {} if made else equal_contents(grouped, contents_file(pipeline.results, name))
+    grouped = join(grouped, copies.items())
+    used = [video for video in grouped if video.id not in copies]
+    keys = {video.id: video.split_key for video in grouped}
+    labels = {video.group: video.split_key for video in grouped}
+    sides = split_videos([video.id for video in used], split.heldout, keys, labels | {id: keys[id] for id in copies})
+    found = Videos(
+        paths={video.id: _plain(str(video.path)) for video in used},
+        groups={video.id: video.group for video in used},
+        sides=sides,
+        copies=copies,
+        left_out_paths={video.id: _plain(str(video.path)) for video in grouped if video.id in copies},
+    )
+    notes = [*listing.notes, *notes, *_notes(found, used, source, split.heldout)]
+    return dataclasses.replace(found, notes=tuple(notes))
+
+
+def contents_file(results: Path, name: str) -> Path:
+    """What was read of the videos of a data set to find those of equal content."""
+    return results / name / "contents.json"
+
+
+def _demo_listing(pipeline: PipelineConfig) -> Listing:
+    paths = [Path(path) for path in demo_videos(pipeline)]
+    return Listing(tuple(VideoSource(path.stem, path, path.name, path.stem, path.stem, path.stem) for path in paths))
+
+
+def _listing(pipeline: PipelineConfig, name: str, source: DatasetConfig) -> Listing:
+    written = [pipeline.results / folder for folder in (*pipeline.datasets, *RESERVED_DATASETS)]
+    # A data set may lie beside the results of others, e.g. with `results: .`
+    roots = [Path(os.path.realpath(root)) for root in catalog.fixed_roots(globs(source), source.frames)]
+    for folder in (pipeline.results, pipeline.cache):
+        if not any(root.is_relative_to(os.path.realpath(folder)) for root in roots):
+            written.append(folder)
+    return catalog.find_videos(globs(source), source.frames, dataset=name, page=source.page, exclude=written)
+
+
+def _notes(
+    found: Videos, used: list[VideoSource], source: DatasetConfig, heldout: float | tuple[str, ...]
+) -> list[str]:
+    """What a person should know of copies and of groups."""
+    notes = []
+    if found.copies:
+        copy, original = min(found.copies.items())
+        notes.append(
+            f"videos that have the same content as others are left out: {len(found.copies)}, {copy} is {original}"
+        )
+    if source.group is None and (siblings := find_siblings([video.stem for video in used])):
+        notes.append(str(siblings))
+    share = share_note(found.groups, found.sides, heldout)
+    return [*notes, share] if share else notes
 
 
 def demo_folder(pipeline: PipelineConfig) -> str:
@@ -109,10 +201,13 @@ def read_protocols(names: Iterable[str]) -> dict[str, ProtocolConfig]:
 
 
 def with_real_splits(
-    protocols: dict[str, ProtocolConfig], config: PipelineConfig, name: str, videos: dict[str, str]
+    protocols: dict[str, ProtocolConfig], name: str, sides: Mapping[str, str]
 ) -> tuple[dict[str, ProtocolConfig], list[str]]:
-    """The protocols with real clips of all videos where the split that they name has none."""
-    found = catalog.split_videos(videos, config.data.split.heldout).values()
+    """The protocols with real clips of all videos where the split that they name has none.
+
+    ``sides`` is the split of each video.
+    """
+    found = sides.values()
     changed, notes = {}, []
     for key, protocol in protocols.items():
         split = protocol.real.split

@@ -24,7 +24,7 @@ def folder(tmp_path):
 
 
 def make(path, frames=12):
-    generator = np.random.default_rng(0)
+    generator = np.random.default_rng(list(path.stem.encode()))  # no two files of the same content
     write_h264(generator.integers(0, 256, (frames, 32, 48, 3), np.uint8), path, fps=10.0)
 
 

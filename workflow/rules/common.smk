@@ -65,7 +65,7 @@ def group_files(wildcards, suffix):
     return expand(
         "<results>/{dataset}/inspections/{video}.{suffix}",
         dataset=wildcards.dataset,
-        video=DATASETS[wildcards.dataset].groups[wildcards.group],
+        video=DATASETS[wildcards.dataset].found.members[wildcards.group],
         suffix=suffix,
     )
 

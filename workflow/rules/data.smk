@@ -103,7 +103,7 @@ rule probe:
         crops=lambda wildcards: expand(
             "<results>/{dataset}/crops/{group}.json",
             dataset=wildcards.dataset,
-            group=DATASETS[wildcards.dataset].groups,
+            group=DATASETS[wildcards.dataset].found.members,
         ),
     output:
         manifest="<results>/{dataset}/manifest.csv",
@@ -130,7 +130,7 @@ rule extract:
         inspection="<results>/{dataset}/inspections/{video}.json",
         arrays="<results>/{dataset}/inspections/{video}.npz",
         crop=lambda wildcards: (
-            "<results>/{dataset}/crops/" + DATASETS[wildcards.dataset].group_of[wildcards.video] + ".json"
+            "<results>/{dataset}/crops/" + DATASETS[wildcards.dataset].groups[wildcards.video] + ".json"
         ),
     output:
         frames=update("<results>/{dataset}/frames/{video}.mkv"),
@@ -146,7 +146,7 @@ rule extract:
         runtime=in_a_group("extract", growing(5, 0.02, megabytes)),
         turn=1,
     params:
-        group=lambda wildcards: DATASETS[wildcards.dataset].group_of[wildcards.video],
+        group=lambda wildcards: DATASETS[wildcards.dataset].groups[wildcards.video],
     shell:
         "lvdm extract --config {input.frozen:q} --video {input.video:q} --inspection {input.inspection:q}"
         " --crop {input.crop:q} --group {params.group} --frames {output.frames:q} --record {output.record:q} --log {log:q}"

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from lvdm.config import Config, ConfigError
 from lvdm.data import catalog
+from lvdm.data.listing import Listed, listing_text
+from lvdm.data.splits import HELDOUT, TRAIN, shard_members
 from lvdm.evaluation.config import DetectorConfig, ProtocolConfig
 from lvdm.files import read_json
 from lvdm.provenance import code_stamp
@@ -23,10 +25,10 @@ from lvdm.stages.parts import features_config, for_dataset, memorise_config, sco
 from lvdm.stages.pipeline import PipelineConfig
 
 REFERENCES = ("real", "noise", "train", "heldout")  # what is scored or compared with, beside generators
-SPLITS = (catalog.TRAIN, catalog.HELDOUT)
+SPLITS = (TRAIN, HELDOUT)
 
 # Stages without settings; their frozen files carry the code stamp alone.
-_NO_SETTINGS = {"latent-statistics", "table"}
+_NO_SETTINGS = {"inspect", "latent-statistics", "table"}
 
 # Between the names in that of a frozen configuration: in none of them.
 _AND = "@"
@@ -37,16 +39,32 @@ _TRAININGS = {"train-autoencoder": "autoencoder", "train-diffusion": "diffusion"
 
 @dataclass(frozen=True)
 class Dataset:
-    """One data set: its configuration with its overrides laid over, and its videos (identifier to path)."""
+    """One data set: its configuration with its overrides laid over, and its videos."""
 
     name: str
     config: PipelineConfig
-    videos: dict[str, str]
+    found: sources.Videos = field(default_factory=sources.Videos)
+    """Its videos with their groups and splits, and what is left out."""
     protocols: dict[str, ProtocolConfig] = field(default_factory=dict)
     externals: dict[str, list[str]] = field(default_factory=dict)
     """The files of other generators, which are scored too."""
     notes: tuple[str, ...] = ()
     """What a user should know of the plan, a line each."""
+
+    @property
+    def videos(self) -> dict[str, str]:
+        """The videos that are used, identifier to path."""
+        return self.found.paths
+
+    @property
+    def groups(self) -> dict[str, str]:
+        """The label of the group of each video: what belongs together, e.g. the videos of one patient."""
+        return self.found.groups
+
+    @property
+    def sides(self) -> dict[str, str]:
+        """The split of each video."""
+        return self.found.sides
 
     @property
     def source(self) -> list[str]:
@@ -75,8 +93,7 @@ class Dataset:
     @cached_property
     def splits(self) -> tuple[str, ...]:
         """The splits that have videos."""
-        found = catalog.split_videos(self.videos, self.config.data.split.heldout).values()
-        return tuple(split for split in SPLITS if split in found)
+        return tuple(split for split in SPLITS if split in self.sides.values())
 
     def models(self, detector: str) -> list[str]:
         """What is scored with a detector: each generator, and the references."""
@@ -88,7 +105,7 @@ class Dataset:
     def memorised(self, detector: str) -> list[str]:
         """The generators whose nearest training clips are looked for with a detector."""
         wanted = self.config.evaluate.memorisation and self.detectors[detector].compares_clips
-        return self.generators if wanted and catalog.TRAIN in self.splits else []
+        return self.generators if wanted and TRAIN in self.splits else []
 
     def features_stage(self, protocol: str, detector: str, model: str) -> str:
         """Name of the frozen configuration that the features of a model are computed with."""
@@ -108,7 +125,7 @@ class Dataset:
     @cached_property
     def members(self) -> dict[tuple[str, int], list[str]]:
         """(split, index) of each shard to the identifiers of its videos, usable or not."""
-        return catalog.shard_members(self.videos, self.config.data.split)
+        return shard_members(self.sides, self.config.data.split)
 
     def shards(self, *splits: str) -> list[str]:
         """Names of the shards of some splits: ``train-000``, ..."""
@@ -121,22 +138,30 @@ def find(pipeline: PipelineConfig) -> tuple[dict[str, Dataset], list[str]]:
     Raises ``ConfigError`` for a glob that finds files but no video, and for a split that cannot be.
     """
     datasets, missing = {}, []
-    for name, source in pipeline.datasets.items():
+    for name in pipeline.datasets:
         config = _own(pipeline, name)
         protocols = sources.read_protocols(config.evaluate.protocols)
-        videos: dict[str, str] = {}
-        notes: list[str] = []
+        videos, notes = sources.Videos(), []
         try:
-            videos = sources.videos(pipeline, name, source)
-            protocols, notes = sources.with_real_splits(protocols, config, name, videos)
+            videos = sources.videos(pipeline, name)
+            protocols, notes = sources.with_real_splits(protocols, name, videos.sides)
         except catalog.EmptyDatasetError as error:
             missing.append(str(error))
         except ValueError as error:
             raise ConfigError(f"datasets.{name}: {error}") from None
         externals, without = sources.externals(config, name)
         missing += [*without, *sources.missing_files(config, name)]
-        datasets[name] = Dataset(name, config, videos, protocols, externals, (*notes, *_notes(config, name)))
+        notes = [*(f"{name}: {note}" for note in videos.notes), *notes, *_notes(config, name)]
+        datasets[name] = Dataset(name, config, videos, protocols, externals, tuple(notes))
     return datasets, missing
+
+
+def listing(dataset: Dataset) -> str:
+    """The listing of a data set, CSV: every recording with its group and its side, also those that are left out."""
+    found = dataset.found
+    used = [Listed(id, Path(path), found.groups[id], found.sides[id]) for id, path in found.paths.items()]
+    copies = [Listed(id, Path(found.left_out_paths[id]), left_out=why) for id, why in found.left_out.items()]
+    return listing_text([*used, *copies])
 
 
 def chunks(videos: int, size: int) -> dict[str, tuple[int, int]]:
@@ -253,7 +278,7 @@ def paths(files: Config) -> list[str]:
 def stages(dataset: Dataset) -> list[str]:
     """The stages of a data set that have a frozen configuration, in order."""
     names = ["make-demo-videos"] if dataset.config.demo is not None and dataset.name == sources.DEMO else []
-    names += ["probe", "extract", "shard", "train-autoencoder", "encode", "latent-statistics", "train-diffusion"]
+    names += ["inspect", "crop", "probe", "extract", "shard", "train-autoencoder", "encode", "latent-statistics", "train-diffusion"]
     names += [f"sample.{sampler}" for sampler in dataset.samplers]
     names += ["preview"]
     names += [f"import-clips.{external}" for external in dataset.externals]
