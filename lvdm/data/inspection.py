@@ -70,7 +70,7 @@ class Inspection:
     damaged: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
     broken: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
     """(T,) something is lost right before the frame."""
-    measures: np.ndarray = field(default_factory=lambda: np.zeros((0, content.MEASURES), np.float32))
+    measures: np.ndarray = field(default_factory=lambda: np.zeros((0, len(content.MEASURES)), np.float32))
     """(T, K) float32; see :mod:`lvdm.data.content`."""
     evidence: dict[Size, Evidence] = field(default_factory=dict)
 
@@ -186,7 +186,7 @@ class _Reader:
             "interlaced": np.array(columns[3], bool),
             "damaged": np.array(columns[4], bool),
             "broken": np.array(columns[5], bool),
-            "measures": np.array(self.measures, np.float32).reshape(len(self.measures), content.MEASURES),
+            "measures": np.array(self.measures, np.float32).reshape(len(self.measures), len(content.MEASURES)),
             "combs": round(float(np.median(self.combs)), 4) if self.combs else 0.0,
             "formats": tuple(self.formats),
             "evidence": {size: samples.evidence() for size, samples in self.samples.items() if samples.frames},
@@ -213,8 +213,19 @@ class _Samples:
 
     def evidence(self) -> Evidence:
         # One flash, or one frame of a menu, shall not decide: the extremes are left out where there are enough.
-        low, peak = np.percentile(self.frames, (5, 95), axis=0, method="nearest")
+        rank = round(0.05 * (len(self.frames) - 1))
+        low = _ranked(self.frames, rank)
+        peak = ~_ranked([~frame for frame in self.frames], rank)
         return Evidence(low, peak, overlay.evidence(self.frames))
+
+
+def _ranked(frames: list[np.ndarray], rank: int) -> np.ndarray:
+    """The value of each pixel that ``rank`` of its values are before; a sort of the few smallest, whole images at a time."""
+    smallest = [np.full_like(frames[0], 255) for _ in range(rank + 1)]
+    for frame in frames:
+        for place, kept in enumerate(smallest):
+            smallest[place], frame = np.minimum(kept, frame), np.maximum(kept, frame)
+    return smallest[-1]
 
 
 def planes(frame: Any) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:

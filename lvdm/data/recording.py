@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 from av.error import EOFError as EndOfFile
 from av.error import FFmpegError
 from PIL import Image, UnidentifiedImageError
 
 from lvdm.data.catalog import frame_files
+from lvdm.data.dicom import Images, is_dicom, opened_dicom
 from lvdm.data.frame_folder import NOMINAL_FPS, read_image
 from lvdm.data.process import VideoError
 
@@ -66,13 +68,16 @@ class Recording:
     stated_seconds: float = 0.0
     """By the container; 0 where it states none."""
     stream: Any = None
+    images: Images | None = None
     nominal_rate: bool = False
     """The rate is assumed: a folder of images states none."""
     lost: list[str] = field(default_factory=list)
 
     def frames(self) -> Iterator[Decoded]:
         """All frames, in the order in which they are shown. Never raises for damage."""
-        return _file_frames(self) if self.stream is not None else _folder_frames(self)
+        if self.stream is not None:
+            return _file_frames(self)
+        return _folder_frames(self) if self.images is None else _image_frames(self, self.images)
 
 
 @contextmanager
@@ -89,12 +94,23 @@ def opened(path: Path) -> Iterator[Recording]:
         raise VideoError(f"{path}: cannot be read: {error.strerror}") from None
     if empty:
         raise VideoError(f"{path}: the file is empty")
+    if is_dicom(path):
+        with opened_dicom(path) as (stream, images):
+            if images is not None:
+                yield _images(path, images)
+            else:
+                with _container(path, stream) as container:
+                    yield _file(path, container)
+        return
+    with _container(path, f"file:{path.resolve()}", _OPTIONS) as container:
+        yield _file(path, container)
+
+
+def _container(path: Path, source: Any, options: dict[str, str] | None = None) -> Any:
     try:
-        container = av.open(f"file:{path.resolve()}", options=_OPTIONS, metadata_errors="ignore")
+        return av.open(source, options=options, metadata_errors="ignore")
     except (FFmpegError, ValueError) as error:
         raise VideoError(f"{path}: is not a video, or is cut off before its index ({_text(error)})") from None
-    with container:
-        yield _file(path, container)
 
 
 def stated_frames(path: Path, fps: float | None) -> int:
@@ -228,3 +244,27 @@ def _numbers(names: list[str]) -> list[float]:
             usual = steps[len(steps) // 2] if steps else 1
             return [number / usual for number in numbers]
     return [float(place) for place in range(len(names))]
+
+
+# -------------------------------------------------------------------------------------------- DICOM
+
+
+def _images(path: Path, images: Images) -> Recording:
+    rate = float(1 / np.median(np.diff(images.times))) if images.count > 1 else NOMINAL_FPS
+    return Recording(
+        path, images.codec, "dicom", images.count, rate, images.count / rate, images=images, nominal_rate=not images.stated
+    )
+
+
+def _image_frames(recording: Recording, images: Images) -> Iterator[Decoded]:
+    broken = False
+    for index in range(images.count):
+        try:
+            frame = av.VideoFrame.from_ndarray(images.read(index), format="rgb24")
+        except VideoError as error:
+            _note(recording, str(error).removeprefix(f"{recording.path}: "))
+            broken = True
+            continue
+        seconds = float(images.times[index])
+        yield Decoded(frame, (seconds, seconds), damaged=False, broken=broken)
+        broken = False
