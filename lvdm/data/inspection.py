@@ -16,7 +16,7 @@ import numpy as np
 
 from lvdm.data import content, overlay, pieces
 from lvdm.data.manifest import file_state
-from lvdm.data.picture import Format, comb_ratio, rotate
+from lvdm.data.picture import Format, comb_ratio
 from lvdm.data.process import VideoError
 from lvdm.data.recording import Decoded, decoder_version, opened
 from lvdm.files import content_hash, publish, read_json, write_json
@@ -173,7 +173,7 @@ class _Reader:
         self.measures.append(measured)
         samples = self.samples.setdefault(format.upright, _Samples())
         if samples.wants() and not decoded.damaged:
-            samples.add(rotate(_brightness(frame), format))
+            samples.add(_upright(_brightness(frame), format))
             if not frame.interlaced_frame:
                 self.combs.append(comb_ratio(luma))
 
@@ -249,6 +249,12 @@ def _brightness(frame: Any) -> np.ndarray:
     """max(R, G, B), uint8 (H, W) as stored."""
     red, green, blue = (_plane(plane) for plane in frame.reformat(format="gbrp").planes)
     return np.maximum(np.maximum(red, green), blue)
+
+
+def _upright(image: np.ndarray, format: Format) -> np.ndarray:
+    """An image as stored, turned as it is shown."""
+    mirrored = image[:, ::-1] if format.mirrored else image
+    return np.ascontiguousarray(np.rot90(mirrored, -format.rotation // 90))
 
 
 def _summary(lost: list[str]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from lvdm.data.cutting import Cutting, cut
 from lvdm.data.inspection import Inspection, Size
 from lvdm.data.listing import Listed
 from lvdm.data.manifest import ManifestRow
-from lvdm.data.picture import Treatment
+from lvdm.data.picture import Treatment, describe
 
 
 def summarise(
@@ -34,9 +34,8 @@ def treatments(found: Inspection, pictures: dict[Size, Picture], deinterlace: De
     said: dict[str, None] = {}
     for number, format in enumerate(found.formats):
         if format.upright in pictures and (box := pictures[format.upright].box) is not None:
-            flagged = found.interlaced[found.format_of == number].any()
-            wanted = "off" if deinterlace == "auto" and not flagged else deinterlace
-            said |= dict.fromkeys(Treatment(box, (box[3], box[2]), wanted).describe(format))
+            flagged = bool(found.interlaced[found.format_of == number].any())
+            said |= dict.fromkeys(describe(format, Treatment(box, deinterlace=deinterlace, flagged=flagged)))
     return list(said)
 
 

@@ -17,9 +17,10 @@ import imageio_ffmpeg
 import numpy as np
 
 from lvdm.data import process
+from lvdm.data.crop import Box
 from lvdm.data.inspection import Inspection, Size
 from lvdm.data.overlay import cover
-from lvdm.data.picture import Box, Filter, Format, Treatment, centre_part
+from lvdm.data.picture import SCALE_FLAGS, Filter, Format, Treatment, centre_part
 from lvdm.data.pieces import Piece, resample
 from lvdm.data.process import VideoError
 from lvdm.data.recording import Decoded, opened
@@ -29,9 +30,6 @@ from lvdm.progress import Progress
 # Threads of the encoder. Few, because the workflow extracts several videos at a time; their number changes no bit.
 _THREADS = 2
 
-# Exact in the last bit on any machine, chroma interpolated at full resolution.
-_SCALE_FLAGS = "lanczos+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact"
-
 # No time, version or random identifier in the file: the same frames make the same bytes.
 _BITEXACT = {"fflags": "+bitexact", "flags:v": "+bitexact", "map_metadata": -1}
 
@@ -39,6 +37,10 @@ _FFV1 = {
     "c:v": "ffv1", "level": 3, "coder": "rice", "g": 1, "slices": 4, "slicecrc": 1, "pix_fmt": "bgr0",
     "fps_mode": "passthrough", "threads": _THREADS, "format": "matroska", **_BITEXACT,
 }  # fmt: skip
+
+
+# Frames are counted within a graph of filters, so its unit of time is any.
+_TICK = Fraction(1, 25)
 
 
 @dataclass(frozen=True)
@@ -105,8 +107,8 @@ def read_recording(path: Path) -> Iterator[np.ndarray]:
         for decoded in recording.frames():
             format = Format.of(decoded.frame, recording.stream)
             if graph is None:
-                (width, height), expected = format.upright, format
-                graph = Filter(format, Treatment((0, 0, width, height), (height, width), "auto"))
+                expected = format
+                graph = Filter(format, Treatment(deinterlace="auto", flagged=decoded.frame.interlaced_frame), _TICK)
             if format != expected or decoded.damaged:
                 raise VideoError(f"{path}: its picture changes or is damaged; make it again")
             yield from graph.push(decoded.frame)
@@ -123,19 +125,17 @@ def _treated(path: Path, found: Inspection, extraction: Extraction, progress: Pr
             format = found.formats[found.format_of[piece.first]]
             repeats = _repeats(found.times[piece.first : piece.stop], extraction.fps)
             treatment = _treatment(piece, format, found, extraction)
-            pushed = repeats > 0 if treatment.deinterlace == "off" else repeats >= 0
-            hide = _hider(extraction, format, treatment)
-            pictures = _filtered(piece, frames, Filter(format, treatment), pushed, progress)
+            # A deinterlacer looks at the frames around.
+            pushed = repeats >= 0 if treatment.bwdif else repeats > 0
+            hide = _hider(extraction, format)
+            pictures = _filtered(piece, frames, Filter(format, treatment, _TICK), pushed, progress)
             for picture, count in zip(pictures, repeats[pushed], strict=True):
                 yield from repeat(hide(picture), count)
 
 
 def _treatment(piece: Piece, format: Format, found: Inspection, extraction: Extraction) -> Treatment:
-    """What is done to the frames of a piece; those of a piece without interlaced frames do not pass a deinterlacer."""
-    deinterlace = extraction.deinterlace
-    if deinterlace == "auto" and not found.interlaced[piece.first : piece.stop].any():
-        deinterlace = "off"
-    return Treatment(extraction.crops[format.upright], extraction.size, deinterlace)
+    flagged = bool(found.interlaced[piece.first : piece.stop].any())
+    return Treatment(extraction.crops[format.upright], extraction.size, extraction.deinterlace, flagged)
 
 
 def _filtered(
@@ -174,12 +174,13 @@ def _repeats(times: np.ndarray, fps: float | None) -> np.ndarray:
     return np.bincount(resample(times, fps), minlength=len(times))
 
 
-def _hider(extraction: Extraction, format: Format, treatment: Treatment) -> Callable[[np.ndarray], np.ndarray]:
+def _hider(extraction: Extraction, format: Format) -> Callable[[np.ndarray], np.ndarray]:
     """What covers the burned-in texts of a picture that was made."""
     texts = extraction.texts.get(format.upright, ())
+    part = centre_part(extraction.crops[format.upright], format.upright_aspect, extraction.size)
     mask = np.zeros(extraction.size, bool)
     for box in texts:
-        mask[_scaled(box, centre_part(treatment.box, format.shown_aspect, extraction.size), extraction.size)] = True
+        mask[_scaled(box, part, extraction.size)] = True
     return (lambda picture: cover(picture[None], mask)[0]) if mask.any() else (lambda picture: picture)
 
 
@@ -215,7 +216,7 @@ def write_h264(frames: np.ndarray, path: str | Path, fps: float, crf: int = 18) 
     frames = np.pad(frames, ((0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)), mode="edge")
     rate = str(Fraction(fps).limit_denominator(1_000_000))
     stream = _raw(frames.shape[2], frames.shape[1], rate).filter(
-        "scale", out_color_matrix="bt709", out_range="tv", flags=_SCALE_FLAGS
+        "scale", out_color_matrix="bt709", out_range="tv", flags=SCALE_FLAGS
     )
     with publish(path) as temporary:
         spec = stream.output(

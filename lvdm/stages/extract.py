@@ -135,9 +135,9 @@ def _described(
 
 def _upscaled(config: ExtractConfig, found: Inspection, picture: Picture) -> bool:
     format = next(format for format in found.formats if format.upright == found.usual_size)
-    _, _, width, height = centre_part(picture.box, format.shown_aspect, config.clip.size)
+    _, _, width, height = centre_part(picture.box, format.upright_aspect, config.clip.size)
     made_height, made_width = config.clip.size
-    upscaled = height < made_height or width * format.shown_aspect < made_width
+    upscaled = height < made_height or width * format.upright_aspect < made_width
     if upscaled:
         _logger.warning("%s: %dx%d pixels are enlarged to %dx%d", found.source, width, height, made_width, made_height)
     return bool(upscaled)
