@@ -1,0 +1,403 @@
+"""What must be done to a decoded picture, and doing it with libavfilter, in this process.
+
+:func:`chain` says which filters in which order, as text that is tested alone; :class:`Filter` runs them
+on the frames of one format. Colours that libswscale does not convert are left to :mod:`lvdm.data.tone`.
+
+An unstated matrix is that of the picture's size, as in every player: BT.709 from 1280 columns or 577
+rows on, BT.601 below (ITU-R BT.709-6, BT.601-7).
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+import av
+import numpy as np
+from av.filter import Graph
+
+from lvdm.data import colour_names as names
+from lvdm.data import tone
+from lvdm.data.crop import Box
+from lvdm.data.process import VideoError
+
+# Exact in the last bit on any machine, chroma interpolated at full resolution.
+SCALE_FLAGS = "lanczos+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact"
+
+# Where a picture begins to be of high definition, columns and rows.
+_HD_WIDTH, _SD_HEIGHT = 1280, 576
+
+# Containers that state no shape of pixels: it stands in the coded pictures, and may change between them.
+_WITHOUT_ASPECT = frozenset({"mpegts", "mpeg", "mpegvideo", "h264", "hevc", "m4v", "vvc"})
+
+# A pixel further from a square than this is a mistake of the file.
+_LONGEST_PIXEL = 8
+
+# (degrees clockwise, mirrored before) to the filters that do it.
+_TURNS = {
+    (0, False): (), (90, False): (("transpose", "clock"),), (180, False): (("hflip", ""), ("vflip", "")),
+    (270, False): (("transpose", "cclock"),), (0, True): (("hflip", ""),), (90, True): (("transpose", "clock_flip"),),
+    (180, True): (("vflip", ""),), (270, True): (("transpose", "cclock_flip"),),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Format:
+    """What frames are stored as. Colour names are ffmpeg's; an empty one is not stated."""
+
+    width: int
+    height: int
+    pixel_format: str
+    matrix: str = ""
+    range: Literal["", "tv", "pc"] = ""
+    transfer: str = ""
+    primaries: str = ""
+    pixel_aspect: Fraction = Fraction(1)
+    """Width of a stored pixel over its height."""
+    rotation: Literal[0, 90, 180, 270] = 0
+    """Degrees clockwise that the picture is turned by to be shown, after it was mirrored."""
+    mirrored: bool = False
+    """Whether left and right of the stored picture change places."""
+
+    @classmethod
+    def of(cls, frame: av.VideoFrame, stream: av.video.stream.VideoStream) -> "Format":
+        """The format of a decoded frame; what the container states wins over the coded pictures."""
+        rotation, mirrored = _orientation(frame)
+        return cls(
+            width=frame.width,
+            height=frame.height,
+            pixel_format=frame.format.name,
+            matrix=names.MATRICES.get(int(frame.colorspace), ""),
+            range=names.RANGES.get(int(frame.color_range), ""),
+            transfer=names.TRANSFERS.get(int(frame.color_trc), ""),
+            primaries=names.PRIMARIES.get(int(frame.color_primaries), ""),
+            pixel_aspect=_pixel_aspect(stream),
+            rotation=rotation,
+            mirrored=mirrored,
+        )
+
+    @property
+    def upright(self) -> tuple[int, int]:
+        """Width and height after rotation, in stored pixels."""
+        return (self.height, self.width) if self.rotation % 180 else (self.width, self.height)
+
+    @property
+    def upright_aspect(self) -> Fraction:
+        """Width of a pixel over its height, after rotation."""
+        return 1 / self.pixel_aspect if self.rotation % 180 else self.pixel_aspect
+
+    @property
+    def colour(self) -> tone.Colour:
+        """The colours of the samples, all of it known: as stated, or as size and pixel format imply."""
+        layout = _layout(self.pixel_format)
+        return tone.Colour(
+            matrix=self._matrix(layout),
+            full_range=self._full_range(layout),
+            transfer=self.transfer,
+            primaries=self.primaries,
+            depth=layout.depth,
+        )
+
+    @property
+    def matrix_is_assumed(self) -> bool:
+        return _layout(self.pixel_format).kind == "yuv" and not self._stated_matrix()
+
+    def _stated_matrix(self) -> str:
+        # A matrix of RGB stated for other samples is nonsense.
+        return "" if self.matrix == "gbr" else self.matrix
+
+    def _matrix(self, layout: "_Layout") -> str:
+        if layout.kind != "yuv":
+            return "gbr"
+        if self.transfer in tone.HDR and not self._stated_matrix():
+            return "bt2020nc"  # BT.2100 knows no other that needs no flag
+        high = self.width >= _HD_WIDTH or self.height > _SD_HEIGHT
+        return self._stated_matrix() or ("bt709" if high else "smpte170m")
+
+    def _full_range(self, layout: "_Layout") -> bool:
+        if layout.kind == "rgb" or self.pixel_format.startswith("yuvj"):
+            return True
+        return self.range == "pc" or (layout.kind == "grey" and not self.range)
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """What is made of the pictures of one format."""
+
+    box: Box | None = None
+    """left, top, width, height of the part that is kept, in upright stored pixels; None is all of it."""
+    target: tuple[int, int] | None = None
+    """Height and width to scale to; of the box, the centred part of that aspect is taken. None keeps the size."""
+    deinterlace: Literal["auto", "on", "off"] = "auto"
+    flagged: bool = False
+    """Whether frames of the run are flagged as interlaced: otherwise `auto` leaves all of it as it is."""
+
+    @property
+    def bwdif(self) -> str:
+        """Which frames are deinterlaced: "all", those that are flagged ("interlaced"), or none ("")."""
+        if self.deinterlace == "auto":
+            return "interlaced" if self.flagged else ""
+        return "all" if self.deinterlace == "on" else ""
+
+
+def centre_part(box: Box, pixel_aspect: Fraction | float, size: tuple[int, int]) -> Box:
+    """The largest part of ``box``, at its centre, that has the aspect of ``size`` (height, width) as it is shown."""
+    left, top, width, height = box
+    columns_per_row = size[1] / size[0] / pixel_aspect
+    part_width = min(width, max(1, round(height * columns_per_row)))
+    part_height = min(height, max(1, round(width / columns_per_row)))
+    return left + (width - part_width) // 2, top + (height - part_height) // 2, part_width, part_height
+
+
+def describe(stored: Format, treatment: Treatment) -> tuple[str, ...]:
+    """What is done to the picture beyond cropping and scaling, a few words for each."""
+    colour, layout = stored.colour, _layout(stored.pixel_format)
+    done = []
+    if treatment.bwdif:
+        done.append("deinterlaced (bwdif)")
+    if stored.rotation:
+        done.append(f"rotated by {stored.rotation} degrees")
+    if stored.mirrored:
+        done.append("mirrored")
+    if stored.pixel_aspect != 1:
+        done.append(f"pixel aspect {stored.pixel_aspect.numerator}:{stored.pixel_aspect.denominator}")
+    if stored.matrix_is_assumed:
+        assumed = {"bt709": "BT.709 assumed from size", "smpte170m": "BT.601 assumed from size"}
+        done.append(assumed.get(colour.matrix, "BT.2020 assumed from the transfer"))
+    if layout.alpha:
+        done.append("alpha laid over black")
+    return (*done, *tone.describe(colour))
+
+
+# ------------------------------------------------------------------------------------------ the plan
+
+
+def chain(stored: Format, treatment: Treatment) -> list[tuple[str, str]]:
+    """The filters, in order, each with its options. Raises :class:`VideoError` for what cannot be converted."""
+    colour, layout = stored.colour, _layout(stored.pixel_format)
+    _refuse(stored, layout)
+    width, height = stored.upright
+    box = treatment.box or (0, 0, width, height)
+    if treatment.target:
+        box = centre_part(box, stored.upright_aspect, treatment.target)
+    left, top, columns, rows = box
+    if min(left, top) < 0 or min(columns, rows) < 1 or left + columns > width or top + rows > height:
+        raise VideoError(f"the box {box} does not lie within the picture, {width}x{height}; look at `crop`")
+    size = treatment.target or (rows, columns)
+    filters = _stated(stored, layout, colour)
+    if layout.first:
+        filters += _as_format(layout.first)
+    if treatment.bwdif:
+        filters += _as_format(layout.planar) if layout.planar != stored.pixel_format else []
+        filters.append(("bwdif", f"mode=send_frame:parity=auto:deint={treatment.bwdif}"))
+    filters += _TURNS[stored.rotation, stored.mirrored]
+    filters.append(("crop", f"{columns}:{rows}:{left}:{top}:exact=1"))
+    if layout.alpha:
+        deep = "16le" if layout.depth > 8 else ""
+        filters += [*_as_format(f"gbrap{deep}"), ("premultiply", "inplace=1"), *_as_format(f"gbrp{deep}")]
+    filters.append(("scale", f"{size[1]}:{size[0]}:flags={SCALE_FLAGS}"))
+    return [*filters, ("format", tone.wanted_format(colour) or "bgr0")]
+
+
+def _refuse(stored: Format, layout: "_Layout") -> None:
+    colour = stored.colour
+    if layout.kind == "unknown":
+        raise VideoError(f"the pixel format {stored.pixel_format or 'none'} cannot be converted to RGB")
+    if colour.matrix not in tone.MATRICES and colour.matrix not in names.SWSCALE_MATRICES:
+        raise VideoError(f"the colour matrix {colour.matrix} cannot be converted to RGB; convert the file first")
+    if layout.alpha and colour.matrix in tone.MATRICES:
+        raise VideoError(f"transparency with the colour matrix {colour.matrix} is not supported")
+
+
+def _stated(stored: Format, layout: "_Layout", colour: tone.Colour) -> list[tuple[str, str]]:
+    """Matrix and range are written into the frames where the file does not say so itself."""
+    if layout.kind != "yuv":
+        return []
+    # The samples of a matrix that libswscale does not know are only scaled; the name tells it to pass them on.
+    matrix = "bt709" if colour.matrix in tone.MATRICES else colour.matrix
+    if matrix == stored.matrix and (stored.range or not colour.full_range):
+        return []
+    return [("setparams", f"colorspace={matrix}:range={'pc' if colour.full_range else 'tv'}")]
+
+
+def _as_format(pixel_format: str) -> list[tuple[str, str]]:
+    return [("scale", f"flags={SCALE_FLAGS}"), ("format", pixel_format)]
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """What a pixel format holds."""
+
+    kind: Literal["yuv", "rgb", "grey", "unknown"]
+    depth: int = 8
+    alpha: bool = False
+    first: str = ""
+    """The format to convert to before anything else: of a palette, or a sensor's mosaic."""
+    planar: str = ""
+    """The format with the same samples, one plane a component: what bwdif takes."""
+
+
+def _layout(pixel_format: str) -> _Layout:
+    try:
+        known = av.VideoFormat(pixel_format)
+    except ValueError:
+        return _Layout("unknown")
+    # Formats without conversion in libswscale; the last aborts the process there (FFmpeg 8.1).
+    if not known.components or pixel_format.startswith(("yaf32", "yaf16")):
+        return _Layout("unknown")
+    depth = max(component.bits for component in known.components)
+    alpha = len(known.components) in (2, 4) and not known.has_palette
+    if known.has_palette:
+        return _Layout("rgb", 8, alpha=True, first="bgra", planar="gbrap")
+    if pixel_format.startswith("bayer"):
+        return _Layout("rgb", depth, first="rgb24" if depth == 8 else "rgb48le", planar="gbrp" if depth == 8 else "gbrp16le")
+    if pixel_format.startswith("xyz"):
+        return _Layout("rgb", depth, planar="gbrp12le")
+    if len(known.components) <= 2:
+        return _Layout("grey", depth, alpha, planar=_with_depth("gray" if not alpha else "yuva444p", depth, alpha))
+    if known.is_rgb:
+        return _Layout("rgb", depth, alpha, planar=_with_depth("gbrap" if alpha else "gbrp", depth, alpha))
+    return _Layout("yuv", depth, alpha, planar=_planar_yuv(known, depth, alpha))
+
+
+def _planar_yuv(known: av.VideoFormat, depth: int, alpha: bool) -> str:
+    if known.name.startswith("yuvj"):
+        return known.name
+    columns, rows = known.chroma_width(64), known.chroma_height(64)
+    sampling = {(64, 64): "444", (32, 64): "422", (32, 32): "420", (64, 32): "440", (16, 64): "411", (16, 16): "410"}
+    return _with_depth(f"yuv{'a' if alpha else ''}{sampling[columns, rows]}p", depth, alpha)
+
+
+def _with_depth(name: str, depth: int, alpha: bool) -> str:
+    depths = (8, 9, 10, 12, 16) if alpha else (8, 9, 10, 12, 14, 16)
+    fitting = next((bits for bits in depths if bits >= depth), 16)
+    return name if fitting == 8 else f"{name}{fitting}le"
+
+
+# -------------------------------------------------------------------------------------------- facts
+
+
+def _orientation(frame: av.VideoFrame) -> tuple[int, bool]:
+    """Degrees clockwise and mirrored, of the display matrix (libavutil/display.h); to the nearest quarter turn."""
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return 0, False
+    a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].tolist()
+    mirrored = a * d - b * c < 0
+    if mirrored:
+        a, b = -a, -b
+    return round(math.degrees(math.atan2(b, a)) / 90) * 90 % 360, mirrored
+
+
+def _pixel_aspect(stream: av.video.stream.VideoStream) -> Fraction:
+    coded = stream.codec_context.sample_aspect_ratio
+    stated = coded if stream.container.format.name in _WITHOUT_ASPECT else stream.sample_aspect_ratio
+    if not stated or not Fraction(1, _LONGEST_PIXEL) <= stated <= _LONGEST_PIXEL:
+        return Fraction(1)
+    return Fraction(stated)
+
+
+def comb_ratio(luma: np.ndarray) -> float:
+    """How much neighbouring lines differ, over how much lines of one field do, of a luma plane (H, W).
+
+    Below 0.6 in progressive pictures, above 0.8 where two moments are woven into one and things move.
+    Noise differs from line to line as combs do, so columns are averaged in fours and small differences
+    do not count; 0 is returned where nothing is left.
+    """
+    columns = luma.shape[1] // _COMB_COLUMNS * _COMB_COLUMNS
+    if luma.shape[0] < 5 or not columns:
+        return 0.0
+    lines = luma[:, :columns].reshape(luma.shape[0], -1, _COMB_COLUMNS).mean(axis=2, dtype=np.float32)
+    near = np.abs(2 * lines[2:-2] - lines[1:-3] - lines[3:-1])
+    far = np.abs(2 * lines[2:-2] - lines[:-4] - lines[4:])
+    counts = np.maximum(near, far) > _COMB_FLOOR
+    if counts.mean() < _COMB_AREA:
+        return 0.0
+    return float(near[counts].sum() / max(far[counts].sum(), 1.0))
+
+
+_COMB_COLUMNS = 4
+_COMB_FLOOR = 24.0
+_COMB_AREA = 1e-3
+
+
+# ------------------------------------------------------------------------------------------ running
+
+
+class Filter:
+    """Turns the frames of one format, in order, into RGB: one out for each one in.
+
+    ``push`` may answer later (deinterlacing looks one frame ahead); ``flush`` gives the rest.
+    """
+
+    def __init__(self, stored: Format, treatment: Treatment, time_base: Fraction):
+        self._colour = stored.colour
+        self._convert = tone.converter(self._colour)
+        plan = chain(stored, treatment)
+        graph = Graph()
+        graph.threads = 1
+        try:
+            nodes = [graph.add("buffer", _source(stored, time_base))]
+            nodes += [graph.add(name, options or None) for name, options in plan]
+            graph.link_nodes(*nodes, graph.add("buffersink")).configure()
+        except (av.FFmpegError, ValueError) as error:
+            raise VideoError(f"pictures of the format {stored.pixel_format} cannot be converted: {error}") from None
+        self._graph = graph
+        self._count = 0
+
+    def push(self, frame: av.VideoFrame) -> Iterator[np.ndarray]:
+        """Frames that are ready, each uint8 (H, W, 3) RGB."""
+        # bwdif works out times, which decoders do not always give; order is all that counts here.
+        stated, frame.pts = frame.pts, self._count
+        self._count += 1
+        self._put(frame)
+        frame.pts = stated
+        yield from self._ready()
+
+    def flush(self) -> Iterator[np.ndarray]:
+        """The frames that are still within, at the end of the run."""
+        self._put(None)
+        yield from self._ready()
+
+    def _put(self, frame: av.VideoFrame | None) -> None:
+        try:
+            self._graph.push(frame)
+        except av.FFmpegError as error:
+            raise VideoError(f"a picture cannot be converted: {error}") from None
+
+    def _ready(self) -> Iterator[np.ndarray]:
+        while True:
+            try:
+                done = self._graph.pull()
+            except (BlockingIOError, EOFError):
+                return
+            except av.FFmpegError as error:
+                raise VideoError(f"a picture cannot be converted: {error}") from None
+            yield self._convert(_samples(done))
+
+
+def _source(stored: Format, time_base: Fraction) -> str:
+    options = {
+        "video_size": f"{stored.width}x{stored.height}",
+        "pix_fmt": stored.pixel_format,
+        "time_base": f"{time_base.numerator}/{time_base.denominator}",
+        "pixel_aspect": "1/1",
+        "colorspace": names.number(names.MATRICES, stored.matrix),
+        "range": names.number(names.RANGES, stored.range),
+    }
+    return ":".join(f"{key}={value}" for key, value in options.items())
+
+
+def _samples(frame: av.VideoFrame) -> np.ndarray:
+    """(H, W, 3): uint8 RGB of bgr0, uint16 RGB of rgb48le, uint16 Y, Cb, Cr of yuv444p16le."""
+    if frame.format.name == "yuv444p16le":
+        return np.stack([_plane(plane, frame, np.uint16) for plane in frame.planes], axis=-1)
+    if frame.format.name == "rgb48le":
+        return _plane(frame.planes[0], frame, np.uint16, 3).reshape(frame.height, frame.width, 3)
+    return _plane(frame.planes[0], frame, np.uint8, 4).reshape(frame.height, frame.width, 4)[..., 2::-1]
+
+
+def _plane(plane: av.video.plane.VideoPlane, frame: av.VideoFrame, kind: type, components: int = 1) -> np.ndarray:
+    rows = np.frombuffer(plane, kind).reshape(frame.height, -1)
+    return rows[:, : components * frame.width]
