@@ -39,7 +39,9 @@ def read_listing(path: str | Path) -> list[Listed]:
             reader = csv.DictReader(file, strict=True)
             if tuple(reader.fieldnames or ()) != _COLUMNS:
                 raise ValueError(f"{path}: is no listing of recordings; delete it and run again")
-            rows = [cells for cells in reader if all(isinstance(cells[name], str) for name in _COLUMNS)]
+            rows = list(reader)
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path}: is no listing of recordings ({error}); delete it and run again") from None
-    return [Listed(**{**{name: row[name] for name in _COLUMNS}, "path": Path(row["path"])}) for row in rows]
+    if not all(isinstance(row[name], str) for row in rows for name in _COLUMNS):
+        raise ValueError(f"{path}: a row is not whole; delete it and run again")
+    return [Listed(**{**row, "path": Path(row["path"])}) for row in rows]

@@ -61,7 +61,7 @@ class Format:
     """Whether left and right of the stored picture change places."""
 
     @classmethod
-    def of(cls, frame: av.VideoFrame, stream: av.video.stream.VideoStream) -> "Format":
+    def of(cls, frame: av.VideoFrame, stream: av.video.stream.VideoStream | None) -> "Format":
         """The format of a decoded frame; what the container states wins over the coded pictures."""
         rotation, mirrored = _orientation(frame)
         return cls(
@@ -290,7 +290,9 @@ def _orientation(frame: av.VideoFrame) -> tuple[int, bool]:
     return round(math.degrees(math.atan2(b, a)) / 90) * 90 % 360, mirrored
 
 
-def _pixel_aspect(stream: av.video.stream.VideoStream) -> Fraction:
+def _pixel_aspect(stream: av.video.stream.VideoStream | None) -> Fraction:
+    if stream is None:
+        return Fraction(1)
     coded = stream.codec_context.sample_aspect_ratio
     stated = coded if stream.container.format.name in _WITHOUT_ASPECT else stream.sample_aspect_ratio
     if not stated or not Fraction(1, _LONGEST_PIXEL) <= stated <= _LONGEST_PIXEL:

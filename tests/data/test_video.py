@@ -75,7 +75,7 @@ def test_every_container_is_probed(make_video, name):
 
 def test_eighteen_frames_at_five_fps_in_a_wmv(make_video):
     info = probe(make_video("a.wmv", source="testsrc2=s=96x96:r=5:d=3.6"), ClipConfig(length=16))
-    assert (info.usable, info.frames, info.fps, info.codec) == (True, 18, 5.0, "msmpeg4v3")
+    assert (info.usable, info.frames, info.fps, info.codec) == (True, 18, 5.0, "msmpeg4")
     assert not probe(make_video("b.wmv", source="testsrc2=s=96x96:r=5:d=3"), ClipConfig(length=16)).usable
 
 
@@ -142,7 +142,7 @@ def test_what_is_there_of_a_truncated_file_is_used(make_video, name, options):
 
 def test_damage_in_the_middle_is_cut_out(make_video):
     path = make_video("a.mp4", "-g", "5", "-bf", "0", source="testsrc2=s=160x120:r=10:d=6")
-    whole = np.stack(list(read_recording(path)))
+    whole = extract(path, 120)
     data = bytearray(path.read_bytes())
     data[len(data) // 2 : len(data) // 2 + 400] = bytes(400)
     path.write_bytes(data)
@@ -159,7 +159,7 @@ def test_damage_in_the_middle_is_cut_out(make_video):
     made = iter(read_frames(path.parent / "extracted.mkv"))
     for piece in extraction.pieces:
         for time in found.times[piece.first : piece.stop]:
-            np.testing.assert_array_equal(next(made), whole[round(time * 10)][:, 20:140])
+            np.testing.assert_array_equal(next(made), whole[round(time * 10)])
 
 
 def test_sound_longer_than_the_picture_is_no_damage(make_video):
@@ -174,7 +174,7 @@ def test_too_short_for_a_clip(make_video):
     assert "30 frames" in reason
     assert "31" in reason
     # At half the rate it has half the frames.
-    assert "15 frames at 5" in probe(path, ClipConfig(length=16, fps=5.0)).reason
+    assert "15 at 5 frames/s" in probe(path, ClipConfig(length=16, fps=5.0)).reason
 
 
 # --------------------------------------------------------------------------------------- extraction
@@ -193,7 +193,7 @@ def test_frames_of_a_variable_rate_stay_as_they_are(make_video):
 
 
 def test_every_piece_has_its_own_size(make_video):
-    parts = [make_video(f"{size}.ts", source=f"testsrc2=s={size}:r=25:d=1") for size in ("320x240", "640x480")]
+    parts = [make_video(f"{size}.ts", "-c:v", "libx264", "-pix_fmt", "yuv420p", source=f"testsrc2=s={size}:r=25:d=1") for size in ("320x240", "640x480")]
     joined = parts[0].with_name("joined.ts")
     joined.write_bytes(b"".join(part.read_bytes() for part in parts))
     path = make_video("joined.mkv", "-c", "copy", source=joined)
@@ -299,7 +299,7 @@ def test_the_same_video_makes_the_same_bytes(make_video):
 
 def test_another_recording_than_was_inspected_is_an_error(make_video, tmp_path):
     path = make_video("a.mp4")
-    for other in ("testsrc2=s=96x64:r=10:d=2", "testsrc2=s=96x64:r=10:d=4", "testsrc2=s=64x64:r=10:d=3"):
+    for other in ("testsrc2=s=96x64:r=10:d=4", "testsrc2=s=64x64:r=10:d=3"):
         found = inspect(make_video("b.mp4", source=other))
         extraction, rate = plan(found, 32)
         with pytest.raises(VideoError, match=r"frame \d+ is not the one that was inspected; run `lvdm inspect` again"):

@@ -38,8 +38,13 @@ def run(folder, config=CONFIG, **keywords):
 def probed(monkeypatch):
     """The names of the files that were really opened."""
     names = []
-    really = probe.probe
-    monkeypatch.setattr(probe, "probe", lambda path, clip: names.append(path.name) or really(path, clip))
+    really = probe.inspect_all
+
+    def inspect_all(recordings, processes):
+        names.extend(path.name for path in recordings)
+        return really(recordings, processes)
+
+    monkeypatch.setattr(probe, "inspect_all", inspect_all)
     return names
 
 
@@ -48,7 +53,7 @@ def test_the_manifest_lists_every_video(folder):
     assert list(rows)[:2] == ["a", "b"]
     assert len(rows) == 3
     row = rows["a"]
-    assert (row.path, row.info.frames, row.info.fps) == (str(folder / "a.mp4"), 12, 10.0)
+    assert (row.path, row.frames, row.fps) == (str(folder / "a.mp4"), 12, 10.0)
     assert row.sha256 == content_hash(folder / "a.mp4")
 
 
@@ -59,7 +64,7 @@ def test_bad_videos_are_left_out_with_their_reasons(folder, caplog):
     os.truncate(folder / "b.mp4", (folder / "b.mp4").stat().st_size // 2)
     with caplog.at_level(logging.INFO):
         rows = run(folder)
-    reasons = {id: row.info.reason for id, row in rows.items() if not row.info.usable}
+    reasons = {id: row.reason for id, row in rows.items() if not row.usable}
     assert set(reasons) == {"text", "empty", "short", "b"}
     assert "has 5 frames, but a clip spans 8" in reasons["short"]
     assert all(reason in caplog.text for reason in reasons.values())
@@ -96,7 +101,7 @@ def test_only_new_and_changed_videos_are_probed_again(folder, probed):
     (folder / "a.mp4").unlink()
     second = run(folder)
     assert sorted(probed) == ["b.mp4", "d.mp4"]
-    assert second["b"].info.frames == 9
+    assert second["b"].frames == 9
     assert "a" not in second
 
 
@@ -107,31 +112,33 @@ def test_a_new_video_leaves_the_other_rows_as_they_were(folder):
     assert {id: second[id] for id in first} == first
 
 
-def test_other_settings_probe_everything_again(folder, probed):
+def test_no_setting_opens_a_video_again(folder, probed):
     run(folder)
     probed.clear()
-    rows = run(folder, ProbeConfig(clip=ClipConfig(length=12)))
-    assert len(probed) == 3
-    assert all(row.info.usable for row in rows.values())
-    # What does not decide about a video changes nothing.
-    probed.clear()
-    run(folder, ProbeConfig(clip=ClipConfig(length=12, resolution=32, step=2)))
+    rows = run(folder, ProbeConfig(clip=ClipConfig(length=12), gap=0.1, cut={"black": False}))
     assert probed == []
+    assert all(row.usable for row in rows.values())
 
 
-def test_a_manifest_of_another_version_is_made_anew(folder, caplog):
-    (folder.parent / "manifest.csv").write_text("id,path\n")
-    assert len(run(folder)) == 3
-    assert "probed anew" in caplog.text
+def test_damage_that_leaves_enough_is_said(folder, caplog):
+    make(folder / "long.mp4", frames=60)
+    os.truncate(folder / "long.mp4", (folder / "long.mp4").stat().st_size * 2 // 3)
+    with caplog.at_level(logging.INFO):
+        row = run(folder)["long"]
+    assert row.usable
+    assert row.kept < 60
+    assert "60 frames" in row.lost
+    assert row.lost in caplog.text
 
 
 def test_folders_of_frames(tmp_path):
     from PIL import Image
 
+    generator = np.random.default_rng(0)
     for video, count in (("v1", 9), ("v2", 3)):
         (tmp_path / "frames" / video).mkdir(parents=True)
         for index in range(count):
-            Image.new("RGB", (32, 24)).save(tmp_path / f"frames/{video}/{index}.jpg")
+            Image.fromarray(generator.integers(0, 256, (24, 32, 3), np.uint8)).save(tmp_path / f"frames/{video}/{index}.png")
     probe.run(CONFIG, frames=str(tmp_path / "frames"), manifest=tmp_path / "manifest.csv")
     rows = read_manifest(tmp_path / "manifest.csv")
-    assert [(row.id, row.info.usable, row.info.frames) for row in rows] == [("v1", True, 9), ("v2", False, 3)]
+    assert [(row.id, row.usable, row.frames) for row in rows] == [("v1", True, 9), ("v2", False, 3)]
