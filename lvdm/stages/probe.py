@@ -42,7 +42,7 @@ def run(config: ProbeConfig, *, videos: list[str] = [], frames: str | None = Non
         probed = pool.map(lambda source: _probe(source, config, settings), new)
         rows = kept | {row.id: row for row in track(probed, "probing", total=len(new), unit="video")}
     _judge([rows[source.id] for source in sources], config, len(new))
-    rows |= {source.id: _copy(source, copies[source.id], settings) for source in listed if source.id in copies}
+    rows |= {source.id: _copy(source, rows[copies[source.id]]) for source in listed if source.id in copies}
     write_manifest(manifest, [rows[source.id] for source in listed])
 
 
@@ -75,9 +75,11 @@ def _probe(source: VideoSource, config: ProbeConfig, settings: str) -> ManifestR
     return ManifestRow(source.id, str(source.path), info, sha256, size, modified, settings)
 
 
-def _copy(source: VideoSource, original: str, settings: str) -> ManifestRow:
-    info = VideoInfo(usable=False, reason=f"same content as {original}")
-    return ManifestRow(source.id, str(source.path), info, "", *file_state(source.path), settings)
+def _copy(source: VideoSource, original: ManifestRow) -> ManifestRow:
+    info = VideoInfo(usable=False, reason=f"same content as {original.id}")
+    return ManifestRow(
+        source.id, str(source.path), info, original.sha256, *file_state(source.path), original.settings
+    )
 
 
 def _judge(rows: Sequence[ManifestRow], config: ProbeConfig, probed: int) -> None:
