@@ -174,13 +174,13 @@ def _video_files(globs: Sequence[str], exclude: Sequence[Path], nothing: str) ->
     videos = {path for path in everything.files if not _kind(path)}
     kinds = Counter(_kind(path) for path in everything.files - videos)
     return videos, [
-        *_ignored(kinds + Counter({"broken links": len(everything.broken)})),
+        *_ignored(kinds + Counter({"broken link": len(everything.broken)})),
         *_walk_notes(everything, videos),
     ]
 
 
 def _no_video(pattern: str, found: Found, nothing: str) -> ValueError:
-    files = sorted(path for path in found.files if _kind(path) not in ("hidden", "unfinished downloads"))
+    files = sorted(path for path in found.files if _kind(path) not in ("hidden", "unfinished"))
     if found.other_case:
         return ValueError(
             f"{pattern} matches no video, but {min(found.other_case)} differs only in the case of letters"
@@ -264,9 +264,9 @@ def _kind(path: str) -> str:
     if name.startswith("."):
         return "hidden"
     if suffix in _UNFINISHED or name.endswith("~") or name.startswith("~$"):
-        return "unfinished downloads"
+        return "unfinished"
     if _DVD_MENU.fullmatch(name):
-        return "menus of DVDs"
+        return "DVD menu"
     if suffix in VIDEO_SUFFIXES:
         return ""
     return ascii(suffix)[1:-1] if suffix else "without suffix"

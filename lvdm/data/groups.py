@@ -173,7 +173,7 @@ def _rows(table: Path) -> Iterable[tuple[int, str, str]]:
                 )
             yield reader.line_num, video, group
     except csv.Error as error:
-        raise ValueError(f"{table}, line {reader.line_num}: {error}") from None
+        raise ValueError(f"{table}, line {reader.line_num + 1}: {error}; correct the row") from None
 
 
 class _Finder:

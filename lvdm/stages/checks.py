@@ -134,8 +134,9 @@ def _sides(subject: str, videos: sources.Videos) -> Finding:
     for side, what in ((TRAIN, "trained on"), (HELDOUT, "held out")):
         ids = [id for id, split in videos.sides.items() if split == side]
         groups = len({videos.groups[id] for id in ids})
-        of_groups = f" of {groups} groups" if len(set(videos.groups.values())) < len(videos.groups) else ""
-        said.append(f"{len(ids)} videos{of_groups} are {what} ({len(ids) / len(videos.sides):.0%})")
+        of_groups = f" of {_count(groups, 'group')}" if len(set(videos.groups.values())) < len(videos.groups) else ""
+        verb = "is" if len(ids) == 1 else "are"
+        said.append(f"{_count(len(ids), 'video')}{of_groups} {verb} {what} ({len(ids) / len(videos.sides):.0%})")
     return ok(subject, ", ".join(said))
 
 
@@ -165,6 +166,10 @@ def _network(path: Path, file: NetworkFile) -> Finding:
 
 def _written(results: Path) -> int:
     return sum(file.stat().st_size for file in results.rglob("*") if file.is_file()) if results.is_dir() else 0
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _gigabytes(size: int) -> str:

@@ -89,6 +89,7 @@ def videos(pipeline: PipelineConfig, name: str) -> Videos:
     listing = _demo_listing(pipeline) if made else _listing(pipeline, name, source)
     grouped, notes = assign_groups(listing.videos, source.group)
     copies = {} if made else equal_contents(grouped, contents_file(pipeline.results, name))
+    notes += _joined_notes(grouped, copies)
     grouped = join(grouped, copies.items())
     used = [video for video in grouped if video.id not in copies]
     keys = {video.id: video.split_key for video in grouped}
@@ -123,6 +124,13 @@ def _listing(pipeline: PipelineConfig, name: str, source: DatasetConfig) -> List
         if not any(root.is_relative_to(os.path.realpath(folder)) for root in roots):
             written.append(folder)
     return catalog.find_videos(globs(source), source.frames, dataset=name, page=source.page, exclude=written)
+
+
+def _joined_notes(grouped: list[VideoSource], copies: Mapping[str, str]) -> list[str]:
+    """A line for each two groups that are one because the same file is in both; of groups that were configured."""
+    label = {video.id: video.group for video in grouped}
+    pairs = {(label[original], label[copy]) for copy, original in copies.items() if label[copy] != copy}
+    return [f"groups {one} and {other} hold the same file, so they are one" for one, other in sorted(pairs) if one != other]
 
 
 def _notes(

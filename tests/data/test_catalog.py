@@ -1,13 +1,10 @@
+import os
 import re
 from pathlib import Path
 
 import pytest
 
-from lvdm.data.catalog import (
-    EmptyDatasetError,
-    frame_files,
-    list_videos,
-)
+from lvdm.data.catalog import EmptyDatasetError, find_videos, frame_files, list_videos
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -144,3 +141,81 @@ def test_frames_come_in_natural_order(tmp_path):
 def test_sources_exclude_each_other(tmp_path):
     with pytest.raises(ValueError, match="either"):
         list_videos([str(tmp_path)], frames=str(tmp_path))
+
+
+# ------------------------------------------------------------------------------------ what is no video
+
+
+def notes(*globs, frames=None, exclude=()) -> str:
+    return "\n".join(find_videos([str(glob) for glob in globs], frames, exclude=exclude).notes)
+
+
+@pytest.mark.parametrize("suffix", ["MPG", "Ts", "MTS", "m4v", "asf", "flv", "mxf", "ogv", "vob", "dv", "h264", "DCM"])
+def test_what_recorders_write_is_a_video_in_any_case(tmp_path, suffix):
+    touch(tmp_path, f"a.{suffix}")
+    assert ids(tmp_path / "*") == {f"a.{suffix}": "a"}
+
+
+def test_files_that_are_no_videos_are_counted_by_kind(tmp_path):
+    others = [
+        "n1.txt",
+        "n2.TXT",
+        "x.docx",
+        ".DS_Store",
+        "._a.mp4",
+        "b.mp4.part",
+        "c.mkv.crdownload",
+        "a.mp4~",
+        "README",
+    ]
+    touch(tmp_path, "a.mp4", *others, "VIDEO_TS/VIDEO_TS.VOB", "VIDEO_TS/VTS_01_0.VOB", "VIDEO_TS/VTS_01_1.VOB")
+    (tmp_path / "gone.mp4").symlink_to("nowhere.mp4")
+    assert notes(tmp_path / "**/*") == (
+        "12 files that are no videos are ignored: 3 unfinished, 2 .txt, 2 DVD menu, 2 hidden, 1 .docx, 1 broken link, "
+        "1 without suffix"
+    )
+    assert sorted(ids(tmp_path / "**/*")) == ["VTS_01_1.VOB", "a.mp4"]
+
+
+def test_what_a_glob_does_not_match_is_not_counted(tmp_path):
+    touch(tmp_path, "a.mp4", "notes.txt", ".DS_Store")
+    assert notes(tmp_path / "*.mp4") == ""
+
+
+def test_files_that_differ_in_case_alone_are_named(tmp_path):
+    touch(tmp_path, "a.mp4", "B.MP4", "c.Mp4")
+    assert re.search(r"leaves out 2 that differ in this alone, '.*B\.MP4'", notes(tmp_path / "*.mp4"))
+    assert notes(tmp_path / "*.mp4", tmp_path / "*.[mM][pP]4") == ""
+    with pytest.raises(ValueError, match=r"B\.MP4 differs only in the case"):
+        find_videos([f"{tmp_path}/[Bb].mp4"])
+
+
+def test_folders_of_storage_and_hidden_folders_are_not_searched(tmp_path):
+    places = ("@eaDir", "#recycle", "$RECYCLE.BIN", "__MACOSX", ".Trash-1000", ".snakemake")
+    touch(tmp_path, "a/1.png", *(f"{folder}/a/{file}" for folder in places for file in ("1.png", "v.mp4")), "v.mp4")
+    assert [video.name for video in list_videos([f"{tmp_path}/**/*.mp4"])] == ["v.mp4"]
+    assert [video.name for video in list_videos(frames=str(tmp_path))] == ["a"]
+
+
+def test_images_alone_point_to_the_key_for_them(tmp_path):
+    touch(tmp_path, "a/1.png", "a/2.png")
+    with pytest.raises(ValueError, match=r"no video .*`frames`"):
+        find_videos([f"{tmp_path}/**/*"])
+
+
+def test_videos_beside_folders_of_images_are_counted(tmp_path):
+    touch(tmp_path, "a/1.png", "v.mp4", "b/w.mkv")
+    assert ": 2" in notes(frames=str(tmp_path))
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    touch(tmp_path, "a.mp4", "closed/b.mp4")
+    scandir = os.scandir
+
+    def refuse(folder):
+        if str(folder).endswith("closed"):
+            raise PermissionError(13, "Permission denied", folder)
+        return scandir(folder)
+
+    monkeypatch.setattr("lvdm.data.search.os.scandir", refuse)
+    assert re.search(r"closed' cannot be read", notes(tmp_path / "**/*"))

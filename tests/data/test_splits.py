@@ -84,3 +84,53 @@ def test_a_new_video_touches_one_shard(names, new):
         shard_members(split_videos(names | {new}, config.heldout), config),
     )
     assert sum(before[key] != after[key] for key in before) == (new not in names)
+
+
+# --------------------------------------------------------------------------------------------- groups
+
+KEYS = st.dictionaries(NAMES, st.sampled_from(["A", "b", "C c", "d-1", "é"]), min_size=1, max_size=30)
+
+
+@given(KEYS, st.floats(0.001, 0.99))
+def test_a_group_is_on_one_side_and_each_side_has_one(keys, share):
+    sides = split_videos(keys, share, keys)
+    by_group = {key: {sides[id] for id in keys if keys[id] == key} for key in keys.values()}
+    assert all(len(found) == 1 for found in by_group.values())
+    assert set(sides.values()) == ({"train", "heldout"} if len(by_group) > 1 else {"train"})
+
+
+@given(KEYS, st.floats(0, 0.99))
+def test_a_group_is_split_as_a_video_of_its_name_would_be(keys, share):
+    sides, named = split_videos(keys, share, keys), split_videos(set(keys.values()), share)
+    assert sides == {id: named[key] for id, key in keys.items()}
+
+
+@given(ID_SETS, st.floats(0, 0.99))
+def test_videos_that_are_their_own_groups_are_split_as_without_groups(names, share):
+    assert split_videos(names, share, {name: name for name in names}) == split_videos(names, share)
+
+
+@given(KEYS, NAMES, st.floats(0.05, 0.99))
+def test_a_new_video_of_a_group_moves_none(keys, new, share):
+    sides = split_videos(keys, share, keys)
+    more = keys | {new: next(iter(keys.values()))} if new not in keys else keys
+    assert {id: split_videos(more, share, more)[id] for id in keys} == sides
+
+
+def test_a_list_may_name_groups_and_videos_that_stand_for_their_groups():
+    keys = {"a1": "A", "a2": "A", "b1": "B", "c1": "C"}
+    names = {"label-A": "A", "label-B": "B", "label-C": "C", "copy of c1": "C"}
+    for heldout in (("label-A",), ("a1",), ("a2", "label-A")):
+        sides = split_videos(keys, heldout, keys, names)
+        assert [id for id, side in sides.items() if side == "heldout"] == ["a1", "a2"]
+    assert split_videos(keys, ("copy of c1",), keys, names)["c1"] == "heldout"
+    with pytest.raises(ValueError, match=r"names x, but no video or group"):
+        split_videos(keys, ("label-A", "x"), keys, names)
+    with pytest.raises(ValueError, match="every video"):
+        split_videos(keys, ("label-A", "b1", "c1"), keys, names)
+
+
+def test_a_name_of_a_video_and_of_another_group_holds_out_both():
+    keys = {"a": "A", "b": "B", "c": "C"}
+    sides = split_videos(keys, ("a",), keys, {"a": "B"})
+    assert sides == {"a": "heldout", "b": "heldout", "c": "train"}

@@ -127,6 +127,43 @@ def test_a_file_that_is_no_video(doctor, videos, tmp_path, policy, level):
     assert line.startswith(level)
 
 
+def test_groups_and_what_is_ignored_are_told(doctor, videos, tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for number in range(3):
+        for part in (1, 2):
+            content = (videos / f"{number}.mp4").read_bytes() + bytes([part])
+            (folder / f"case{number}_part{part}.mp4").write_bytes(content)
+    (folder / "notes.txt").touch()
+    (folder / "copy.mp4").write_bytes((folder / "case0_part1.mp4").read_bytes())
+    code, lines = doctor(dataset={"videos": f"{folder}/*"})
+    assert code == 0
+    assert r'write group: "(case\\d+)"' in "\n".join(lines)
+    assert any("ignored: 1 .txt" in line and line.startswith("WARNING") for line in lines)
+    assert any("same content as others are left out: 1, copy is case0_part1" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("0,a\n1,b\n2,c\n", "2 videos are trained on (67%), 1 video is held out (33%)"),
+        ("0,a\n1,a\n2,c\n", "2 videos of 1 group are trained on (67%), 1 video of 1 group is held out (33%)"),
+    ],
+)
+def test_both_sides_are_told(doctor, table, said):
+    Path("groups.csv").write_text(f"video,group\n{table}")
+    changes = {"data": {**SMALL["data"], "split": {"heldout": ["c"]}}}
+    code, lines = doctor(changes, dataset={"group": {"table": "groups.csv"}})
+    assert code == 0
+    assert f"OK       data set clinic: {said}" in lines
+
+
+def test_a_held_out_name_that_is_not_there_fails(doctor):
+    code, lines = doctor({"data": {**SMALL["data"], "split": {"heldout": ["case9"]}}})
+    assert code == 1
+    assert "split.heldout names case9" in failed(lines)[0]
+
+
 def test_too_little_room_fails(doctor, monkeypatch):
     monkeypatch.setattr(checks.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 10**6}))
     code, lines = doctor()

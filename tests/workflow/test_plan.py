@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lvdm.config import ConfigError
+from lvdm.data import contents
+from lvdm.data.splits import split_videos
 from lvdm.files import write_json, write_text
 from lvdm.provenance import code_stamp
 from lvdm.stages import sources
@@ -40,6 +43,129 @@ def test_every_video_is_in_one_shard():
     assert sorted(id for members in dataset.members.values() for id in members) == sorted(dataset.videos)
     assert dataset.shards("train") == ["train-000", "train-001"]
     assert dataset.shards(*plan.SPLITS) == ["train-000", "train-001", "heldout-000"]
+
+
+def clinic(folder, names, **settings):
+    """The plan of a data set of small files, each of a content of its own, and the notes on it."""
+    for number, name in enumerate(names):
+        (folder / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "data" / name).write_bytes(number.to_bytes(4))
+    source = {"videos": f"{folder}/data/**/*", **settings.pop("source", {})}
+    found, missing = plan.find(
+        sources.load({"results": f"{folder}/results", "datasets": {"clinic": source}, **settings})
+    )
+    assert missing == []
+    return found["clinic"], "\n".join(found["clinic"].notes)
+
+
+PATIENTS = [f"patient{p:02}/{c}.mp4" for p in range(20) for c in "abcd"]
+
+
+def test_patients_are_on_one_side(tmp_path):
+    dataset, notes = clinic(tmp_path, PATIENTS, source={"group": r"(patient\d+)"})
+    assert notes == ""
+    sides = {}
+    for video, group in dataset.groups.items():
+        assert dataset.videos[video].split("/")[-2] == group
+        sides.setdefault(group, set()).add(dataset.sides[video])
+    assert len(sides) == 20
+    assert all(len(side) == 1 for side in sides.values())
+    assert set().union(*sides.values()) == set(plan.SPLITS)
+    shards = {id: split for (split, _), members in dataset.members.items() for id in members}
+    assert shards == dataset.sides
+    assert {group: len(members) for group, members in dataset.found.members.items()} == dict.fromkeys(sides, 4)
+    assert dataset.found.members["patient03"] == sorted(id for id in dataset.videos if id.startswith("patient03"))
+
+
+def test_patients_without_a_group_give_a_warning_and_the_split_of_before(tmp_path):
+    dataset, notes = clinic(tmp_path, PATIENTS)
+    assert "clinic: 80 videos look like pieces of 20 sources" in notes
+    assert r'write group: "(patient\\d+)"' in notes
+    assert dataset.groups == {id: id for id in dataset.videos}
+    assert dataset.sides == split_videos(dataset.videos, 0.1)
+
+
+def test_copies_are_left_out_and_never_on_two_sides(tmp_path):
+    names = [f"all/v{n}.mp4" for n in range(10)]
+    clinic(tmp_path, names)
+    for n in range(5):
+        (tmp_path / "data" / "polyps").mkdir(exist_ok=True)
+        shutil.copy(tmp_path / "data" / f"all/v{n}.mp4", tmp_path / "data" / f"polyps/p{n}.mp4")
+    dataset, notes = clinic(tmp_path, names)
+    copies = set(dataset.found.copies)
+    assert len(copies) == 5
+    assert all(id.startswith("polyps_p") for id in copies)
+    assert len(dataset.videos) == 10
+    assert not copies & set(dataset.videos)
+    assert all(reason.startswith("same content as all_v") for reason in dataset.found.left_out.values())
+    assert "videos that have the same content as others are left out: 5, polyps_p0-" in notes
+    # Who holds out the copy holds out what is used in its place.
+    copy = min(copies)
+    held, _ = clinic(tmp_path, names, data={"split": {"heldout": [copy]}})
+    assert [id for id, side in held.sides.items() if side == "heldout"] == [dataset.found.copies[copy]]
+
+
+def test_groups_that_hold_one_file_are_one(tmp_path):
+    names = ["p1/a.mp4", "p1/b.mp4", "p2/c.mp4", "p3/d.mp4"]
+    clinic(tmp_path, names)
+    shutil.copy(tmp_path / "data/p1/a.mp4", tmp_path / "data/p2/again.mp4")
+    dataset, notes = clinic(tmp_path, names, source={"group": {"folder": 1}})
+    assert {group: len(members) for group, members in dataset.found.members.items()} == {"p1": 3, "p3": 1}
+    assert "groups p1 and p2 hold the same file, so they are one" in notes
+
+
+def test_groups_of_unequal_size_tell_their_share(tmp_path):
+    names = [f"big/{n}.mp4" for n in range(9)] + ["small/a.mp4"]
+    by_folder = {"group": {"folder": 1}}
+    dataset, notes = clinic(tmp_path, names, source=by_folder, data={"split": {"heldout": ["big"]}})
+    assert (list(dataset.sides.values()).count("heldout"), notes) == (9, "")
+    dataset, notes = clinic(tmp_path, names, source=by_folder, data={"split": {"heldout": 0.3}})
+    assert set(dataset.sides.values()) == set(plan.SPLITS)
+    assert "where split.heldout is 30%" in notes
+
+
+def test_results_below_the_videos_are_never_videos(tmp_path):
+    before, _ = clinic(tmp_path, ["a.mp4", "b.mp4"])
+    made = tmp_path / "data" / "runs"
+    for name in ("clinic/frames/a.mkv", "clinic/previews/real/0.mp4", "report/media/0.mp4", "old/samples/0.mp4"):
+        write_text(made / name, "made")
+    dataset, notes = clinic(tmp_path, ["a.mp4", "b.mp4"], results=str(made))
+    assert dataset.videos == before.videos
+    assert "runs' holds results of a pipeline" in notes
+    with pytest.raises(ConfigError, match=r"datasets\.clinic: .*lies in .*runs/clinic"):
+        clinic(tmp_path, [], results=str(made), source={"videos": f"{made}/clinic/frames/*.mkv"})
+
+
+def test_data_may_lie_beside_the_results(tmp_path):
+    before, _ = clinic(tmp_path, ["a.mp4", "b.mp4"])
+    write_text(tmp_path / "clinic" / "previews" / "0.mp4", "made")
+    everything = {"videos": f"{tmp_path}/**/*"}
+    dataset, _ = clinic(tmp_path, ["a.mp4", "b.mp4"], results=str(tmp_path), source=everything)
+    assert list(dataset.videos.values()) == list(before.videos.values())
+
+
+def test_what_is_ignored_is_told(tmp_path):
+    _, notes = clinic(tmp_path, ["a.mp4", "b.ts", "x.docx", "._a.mp4"])
+    assert notes == "clinic: 2 files that are no videos are ignored: 1 .docx, 1 hidden"
+
+
+def test_a_table_that_does_not_fit_stops_the_plan(tmp_path):
+    write_text(tmp_path / "groups.csv", "video,group\na.mp4,1\nc.mp4,2\n")
+    with pytest.raises(ConfigError, match=r"datasets\.clinic: .*groups\.csv, line 3: there is no video c\.mp4"):
+        clinic(tmp_path, ["a.mp4", "b.mp4"], source={"group": {"table": f"{tmp_path}/groups.csv"}})
+
+
+def test_a_thousand_videos_are_read_once(tmp_path, monkeypatch):
+    names = [f"{n:04}.mp4" for n in range(1000)]
+    dataset, notes = clinic(tmp_path, names)
+    assert (len(dataset.videos), notes) == (1000, "")
+    assert sum(map(len, dataset.members.values())) == 1000
+    pipeline = sources.load(
+        {"results": f"{tmp_path}/results", "datasets": {"clinic": {"videos": f"{tmp_path}/data/**/*"}}}
+    )
+    for how in ("_hash_ends", "_hash_whole"):
+        monkeypatch.setattr(contents, how, lambda path: pytest.fail(f"{path} is read again"))
+    assert sources.videos(pipeline, "clinic") == dataset.found
 
 
 def test_the_demo_is_listed_before_it_exists():
