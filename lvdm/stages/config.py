@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from lvdm.config import ComputeConfig, Config
-from lvdm.data.config import ClipConfig, CropConfig
+from lvdm.data.config import ClipConfig, CropConfig, Resolution
 from lvdm.diffusion.config import (
     FrameConditionConfig,
     ObjectiveConfig,
@@ -66,7 +66,7 @@ class ExtractConfig(Config):
 class ShardConfig(Config):
     """Stage shard."""
 
-    resolution: int = 128
+    resolution: Resolution = 128
 
 
 class AutoencoderSettings(Config):

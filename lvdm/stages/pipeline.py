@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from lvdm.config import ComputeConfig, Config
-from lvdm.data.config import ClipConfig, CropConfig, CutConfig, OnBadVideo, SplitConfig
+from lvdm.data.config import ClipConfig, CropConfig, CutConfig, OnBadVideo, SplitConfig, as_written
 from lvdm.diffusion.config import SamplerConfig
 from lvdm.evaluation.config import DetectorConfig
 from lvdm.reporting.config import ReportConfig
@@ -46,7 +46,9 @@ class DataSection(ClipConfig):
         description="skip: keep what decodes, list the rest in the manifest; fail: stop; strict: a damaged video is left out whole.",
     )
     gap: float = Field(0.5, gt=0, description="Pause between two frames, s, from which on no clip spans it.")
-    deinterlace: Literal["auto", "on", "off"] = Field("auto", description="auto: frames that are flagged as interlaced.")
+    deinterlace: Literal["auto", "on", "off"] = Field(
+        "auto", description="auto: frames that are flagged as interlaced."
+    )
     overlay: Literal["cover", "leave-out", "keep"] = Field(
         "cover", description="Burned-in text that no crop removes: cover it, leave the video out, or keep it."
     )
@@ -194,11 +196,11 @@ class PipelineConfig(Config):
     @model_validator(mode="after")
     def _shapes_agree(self):
         autoencoder, diffusion = self.autoencoder.model, self.diffusion
-        time, height, _ = autoencoder.downsample
-        if self.data.length % time or self.data.resolution % height:
+        time, height, width = autoencoder.downsample
+        if self.data.length % time or self.data.height % height or self.data.width % width:
             raise ValueError(
-                f"data.length {self.data.length} and data.resolution {self.data.resolution} must be multiples of "
-                f"autoencoder.model's reduction {autoencoder.downsample}"
+                f"data.length {self.data.length} and data.resolution {as_written(self.data.resolution)} must be "
+                f"multiples of autoencoder.model's reduction {autoencoder.downsample}"
             )
         if diffusion.task == "unconditional" and self.window != self.data.length:
             raise ValueError(
