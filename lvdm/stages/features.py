@@ -41,12 +41,13 @@ def run(
     Writes ``features`` (.npz), a row for each of N clips or, of a detector that sees frames, frames: ``values``
     float32 (N, D); ``probabilities`` float32 (N, K) of a detector that classifies; ``videos`` (N,), the id of the
     video of each, ``groups`` (N,), what that belongs to (its patient, or itself as generated ones do), and ``firsts``
-    int64 (N,), its first frame; ``runs`` int64 (R, n), the rows that each repetition compares; for videos that are scored from several frames on, these in ``starts`` int64 (W,), and their rows in
-    ``windows`` int64 (W, n). What is computed is kept in parts in the folder ``store``, by default ``.parts``
-    beside ``features``: a run that was killed goes on from there.
+    int64 (N,), its first frame; ``runs`` int64 (R, n), the rows that each repetition compares; for videos that are
+    scored from several frames on, these in ``starts`` int64 (W,), and their rows in ``windows`` int64 (W, n). What is
+    computed is kept in parts in the folder ``store``, by default ``.parts`` beside ``features``: a run that was
+    killed goes on from there.
 
     Raises ``ValueError`` for no source or several, for a video that is too short, and for clips of another size
-    than ``config.resolution``.
+    than ``config.clip.resolution``.
     """
     if sum(map(bool, (clips, shards, noise))) != 1:
         raise ValueError("give one of --clips (generated), --shards (real) and --noise (a number of videos)")

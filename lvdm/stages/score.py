@@ -41,11 +41,11 @@ def run(
 
     ``real`` and ``fake`` are files of stage features. Without ``fake``, one half of the real clips is
     compared with the other: the distance that sampling alone makes. The halves share no group
-    (no patient, or without groups no video) where there are two or more. ``scores`` (.csv) has a row a metric: the mean over the repetitions of the protocol and
-    ``std``, their deviation, or that over the subsets of a kernel distance or the parts of an inception score;
-    ``low`` and ``high``, the 95 percent interval. Where a side has fewer than two clips there is no
-    distance: the rows are without a value, and the note says so. ``curve`` (.csv) has the Fréchet distance of n
-    clips, its fit and its floor.
+    (no patient, or without groups no video) where there are two or more. ``scores`` (.csv) has a row per metric: the
+    mean over the repetitions of the protocol and ``std``, their deviation, or that over the subsets of a kernel
+    distance or the parts of an inception score; ``low`` and ``high``, the 95 percent interval. Where a side has fewer
+    than two clips there is no distance: the rows are without a value, and the note says so. ``curve`` (.csv) has the
+    Fréchet distance of n clips, its fit and its floor.
 
     Raises ``ValueError`` for features that cannot be compared.
     """
