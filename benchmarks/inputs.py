@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lvdm.config import NetworkFile
 from lvdm.data.config import ClipConfig
-from lvdm.data.shards import first_frames, write_shard
+from lvdm.data.shards import first_frames, whole_videos, write_shard
 from lvdm.files import write_json
 from lvdm.models.autoencoder import VideoAutoencoder
 from lvdm.models.unet import UNet
@@ -25,14 +25,15 @@ _SMALL = 0.02
 
 def latent_shape(pipeline: PipelineConfig) -> tuple[int, int, int, int]:
     """Channels, frames, height and width of what the diffusion model learns."""
-    side, model = pipeline.data.resolution, pipeline.autoencoder.model
+    data, model = pipeline.data, pipeline.autoencoder.model
     _, height, width = model.downsample
-    return model.latent_channels, pipeline.diffusion.model.temporal_length, side // height, side // width
+    cells = data.height // height, data.width // width
+    return model.latent_channels, pipeline.diffusion.model.temporal_length, *cells
 
 
 def clip_shape(pipeline: PipelineConfig) -> tuple[int, int, int, int]:
     """Channels, frames, height and width of a clip in memory."""
-    return 3, pipeline.window, pipeline.data.resolution, pipeline.data.resolution
+    return 3, pipeline.window, *pipeline.data.size
 
 
 def clip_config(pipeline: PipelineConfig) -> ClipConfig:
@@ -44,15 +45,17 @@ def clip_config(pipeline: PipelineConfig) -> ClipConfig:
 def make_shard(folder: Path, clip: ClipConfig, videos: int) -> Path:
     """A shard of ``videos`` videos, all of the same 256 frames of noise, or of as many as a longer clip covers."""
     generator = np.random.default_rng(0)
-    frames = generator.integers(0, 256, (_frames(clip), clip.resolution, clip.resolution, 3), dtype=np.uint8)
+    frames = generator.integers(0, 256, (_frames(clip), *clip.size, 3), dtype=np.uint8)
     path = folder / "train-000.npy"
-    write_shard(path, clip.resolution, {f"video-{n}": len(frames) for n in range(videos)}, lambda id: [frames])
+    write_shard(
+        path, clip.resolution, whole_videos({f"video-{n}": len(frames) for n in range(videos)}), lambda id: [frames]
+    )
     return path
 
 
 def make_shard_of(folder: Path, clip: ClipConfig, count: int) -> Path:
     """A shard of at least ``count`` windows, and few more."""
-    return make_shard(folder, clip, -(-count // len(first_frames(_frames(clip), clip))))
+    return make_shard(folder, clip, -(-count // len(first_frames([_frames(clip)], clip))))
 
 
 def _frames(clip: ClipConfig) -> int:

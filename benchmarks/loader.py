@@ -27,7 +27,7 @@ def main() -> None:
     options = _options()
     compute.setup(ComputeConfig(device="cpu", threads=1))
     clip = ClipConfig(resolution=options.resolution, length=options.length, step=options.length // 2)
-    latent = (4, clip.length // 4, clip.resolution // 8, clip.resolution // 8)
+    latent = (4, clip.length // 4, clip.height // 8, clip.width // 8)
     result = {"resolution": clip.resolution, "length": clip.length, "batch_size": options.batch_size}
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         datasets = {

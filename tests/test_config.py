@@ -9,6 +9,7 @@ import yaml
 
 from lvdm.config import Config, ConfigError, NetworkFile, load, merge, parse, read_mapping
 from lvdm.evaluation.config import ProtocolConfig
+from lvdm.stages import sources
 from lvdm.stages.config import TrainAutoencoderConfig
 from lvdm.stages.parts import features_config, for_dataset, memorise_config, score_config, stage_config
 from lvdm.stages.pipeline import PipelineConfig
@@ -43,6 +44,10 @@ def test_unknown_key_like_no_other_is_named():
     [
         ({"data": {"resolution": "64"}}, "data.resolution"),
         ({"data": {"resolution": 65}}, "data.resolution"),
+        ({"data": {"resolution": [64, 8]}}, "data.resolution"),
+        ({"data": {"resolution": [64, 64, 64]}}, "data.resolution"),
+        ({"data": {"resolution": [64.0, 64]}}, "data.resolution"),
+        ({"data": {"resolution": True}}, "data.resolution"),
         ({"data": {"length": 8.5}}, "data.length"),
         ({"data": {"fps": 0}}, "data.fps"),
         ({"data": {"fps": float("inf")}}, "data.fps"),
@@ -72,11 +77,40 @@ def test_wrong_value_is_named(sections, key):
     [
         ({"data": {"length": 20}}, "diffusion.model.temporal_length is 4"),
         ({"autoencoder": {"model": {"downsample": [4, 16, 16]}}, "data": {"resolution": 72}}, "must be multiples"),
+        ({"autoencoder": {"model": {"downsample": [4, 16, 8]}}, "data": {"resolution": [72, 64]}}, "must be multiples"),
+        ({"autoencoder": {"model": {"downsample": [4, 8, 16]}}, "data": {"resolution": [64, 72]}}, "must be multiples"),
         ({"autoencoder": {"model": {"latent_channels": 8}}}, "latent_channels (8)"),
     ],
 )
 def test_shapes_that_do_not_fit_each_other_are_refused(sections, said):
     assert said in refusal(**sections)
+
+
+def test_a_resolution_is_a_number_or_both_sides():
+    """A square is one number in the frozen configuration, however it was written: it makes nothing stale."""
+    for written, frozen, size in ((64, 64, (64, 64)), ([64, 64], 64, (64, 64)), ([64, 96], [64, 96], (64, 96))):
+        config = pipeline(data={"resolution": written})
+        assert config.data.size == (config.data.height, config.data.width) == size
+        parts = [stage_config(config, "one", stage) for stage in ("extract", "shard", "encode", "preview")]
+        sections = [part.model_dump(mode="json") for part in parts]
+        assert {json.dumps(part.get("clip", part)["resolution"]) for part in sections} == {json.dumps(frozen)}
+        assert json.dumps(config.replace(results="x").model_dump(mode="json")["data"]["resolution"]) == json.dumps(
+            frozen
+        )
+        assert [type(part).model_validate_json(part.to_json()) for part in parts] == parts
+
+
+def test_detectors_of_squares_are_refused_for_other_frames_before_anything_runs(tmp_path):
+    (tmp_path / "own.yaml").write_text("resize: {size: 64}")
+    detectors = {"i3d": {"kind": "i3d", "file": {"path": "i3d.pt", "size": 1}}}
+    sections = {"datasets": {"one": {"videos": "x"}}, "data": {"resolution": [64, 96]}}
+    stand_in = {"stand-in": {"kind": "random3d"}}
+    sources.load({**sections, "evaluate": {"detectors": stand_in, "protocols": ["lossless"]}})
+    sources.load({**sections, "evaluate": {"detectors": detectors, "protocols": [str(tmp_path / "own.yaml")]}})
+    with pytest.raises(
+        ConfigError, match=r"detectors i3d take square .* is \[64, 96\]; give the protocols lossless `resi"
+    ):
+        sources.load({**sections, "evaluate": {"detectors": detectors, "protocols": ["lossless"]}})
 
 
 def test_a_data_set_has_one_source():

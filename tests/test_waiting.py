@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lvdm.compute import Compute
 from lvdm.data.config import ClipConfig
-from lvdm.data.shards import write_shard
+from lvdm.data.shards import whole_videos, write_shard
 from lvdm.diffusion.config import FrameConditionConfig, ObjectiveConfig, SamplerConfig, ScheduleConfig
 from lvdm.models.autoencoder import VideoAutoencoder
 from lvdm.models.config import AutoencoderConfig, DiscriminatorConfig, UNetConfig
@@ -151,7 +151,7 @@ def test_sampling(tmp_path, autoencoder, monkeypatch, task, method):
 def test_encoding(tmp_path, autoencoder, monkeypatch):
     frames = np.zeros((12, 16, 16, 3), dtype=np.uint8)
     shard = tmp_path / "shard.npy"
-    write_shard(shard, 16, {"video": len(frames)}, lambda _: iter([frames]))
+    write_shard(shard, 16, whole_videos({"video": len(frames)}), lambda _: iter([frames]))
     monkeypatch.setattr(encode, "one_behind", watched_one_behind)
     config = EncodeConfig(clip=ClipConfig(resolution=16, length=4, step=1), batch_size=2, compute=COMPUTE)
     encode.run(config, shard=shard, autoencoder=autoencoder, latents=tmp_path / "latents.npy")

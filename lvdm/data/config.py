@@ -2,9 +2,9 @@
 
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from lvdm.config import Config
 
@@ -12,11 +12,42 @@ OnBadVideo = Literal["skip", "fail", "strict"]
 Deinterlace = Literal["auto", "on", "off"]
 Overlay = Literal["cover", "leave-out", "keep"]
 
+_LEAST_SIDE, _SIDE_STEP = 16, 8
+
+
+def _resolution(value: Any) -> Any:
+    """One number for a square, so that ``[64, 64]`` makes nothing stale that ``64`` made; else (height, width)."""
+    sides = tuple(value) if isinstance(value, list | tuple) else (value, value)
+    fit = [type(side) is int and side >= _LEAST_SIDE and side % _SIDE_STEP == 0 for side in sides]
+    if len(sides) != 2 or not all(fit):
+        raise ValueError(
+            f"give one number for square frames, or [height, width], each at least {_LEAST_SIDE} and a multiple of "
+            f"{_SIDE_STEP}"
+        )
+    return sides[0] if sides[0] == sides[1] else sides
+
+
+_Side = Annotated[int, Field(ge=_LEAST_SIDE, multiple_of=_SIDE_STEP)]
+Resolution = Annotated[_Side | tuple[_Side, _Side], BeforeValidator(_resolution)]
+"""Pixels of a frame: a number for a square, or height and width."""
+
+
+def frame_size(resolution: int | tuple[int, int]) -> tuple[int, int]:
+    """Height and width."""
+    return (resolution, resolution) if isinstance(resolution, int) else resolution
+
+
+def as_written(resolution: int | tuple[int, int]) -> str:
+    """As a user writes it, for messages: ``64`` or ``[32, 48]``."""
+    return str(resolution if isinstance(resolution, int) else list(resolution))
+
 
 class ClipConfig(Config):
     """What a clip is: the unit that every network of the pipeline sees."""
 
-    resolution: int = Field(128, ge=16, multiple_of=8, description="Height and width of a frame, pixels.")
+    resolution: Resolution = Field(
+        128, description="Pixels of a frame: one number for squares, or [height, width]; multiples of 8."
+    )
     length: int = Field(16, ge=4, multiple_of=4, description="Frames in a clip.")
     stride: int = Field(1, ge=1, description="Distance of two frames of a clip, in extracted frames.")
     step: int = Field(8, ge=1, description="Distance of the first frames of two neighbouring windows.")
@@ -27,7 +58,17 @@ class ClipConfig(Config):
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of a frame, pixels."""
-        return (self.resolution, self.resolution)
+        return frame_size(self.resolution)
+
+    @property
+    def height(self) -> int:
+        """Of a frame, pixels."""
+        return self.size[0]
+
+    @property
+    def width(self) -> int:
+        """Of a frame, pixels."""
+        return self.size[1]
 
     @property
     def span(self) -> int:

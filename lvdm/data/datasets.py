@@ -14,7 +14,7 @@ import torch
 from einops import rearrange
 from torch.utils.data import Dataset
 
-from lvdm.data.config import ClipConfig
+from lvdm.data.config import ClipConfig, as_written
 from lvdm.data.shards import Shard, Window, read_clip, windows
 from lvdm.files import read_json
 
@@ -38,8 +38,7 @@ def collate(items: torch.Tensor | list[torch.Tensor]) -> torch.Tensor:
 
 def read_clips(found: Sequence[tuple[Shard, Window]], clip: ClipConfig, pinned: bool = False) -> torch.Tensor:
     """A batch of windows: uint8 ``(B, T, H, W, 3)``; ``pinned``, a GPU can fetch it by itself."""
-    sizes = (len(found), clip.length, clip.resolution, clip.resolution, 3)
-    batch = torch.empty(sizes, dtype=torch.uint8, pin_memory=pinned)
+    batch = torch.empty((len(found), clip.length, *clip.size, 3), dtype=torch.uint8, pin_memory=pinned)
     for row, (shard, window) in zip(batch.numpy(), found, strict=True):
         row[:] = read_clip(shard, window, clip)
     return batch
@@ -61,9 +60,9 @@ class ClipDataset(Dataset[torch.Tensor]):
             (number, window) for number, shard in enumerate(self.shards) for window in windows(shard, clip)
         ]
         if not self.items:
-            longest = max((video.frames for shard in self.shards for video in shard.videos), default=0)
+            longest = max((max(video.pieces) for shard in self.shards for video in shard.videos), default=0)
             raise ValueError(
-                f"no clips in {_names(shards)}: a clip covers {clip.span} frames, and the longest video has {longest}; "
+                f"no clips in {_names(shards)}: a clip covers {clip.span} frames, and the longest piece has {longest}; "
                 "lower data.length or data.stride, add videos, or change data.split"
             )
 
@@ -136,9 +135,9 @@ class LatentDataset(Dataset[torch.Tensor]):
 
 def _check_resolution(shard: Shard, clip: ClipConfig) -> None:
     height, width = shard.frames.shape[1:3]
-    if (height, width) != (clip.resolution, clip.resolution):
+    if (height, width) != clip.size:
         raise ValueError(
-            f"{shard.path} has frames of {height}x{width}, but data.resolution is {clip.resolution}; "
+            f"{shard.path} has frames of {height}x{width}, but data.resolution is {as_written(clip.resolution)}; "
             "run stages extract and shard with this resolution"
         )
 

@@ -1,7 +1,7 @@
 """Collections of videos to take clips from: of shards, of files of generated clips, of noise.
 
-A library has an id and a number of frames for each of its videos, and reads some frames of one of them, so
-that what chooses the clips and what computes with them need not know where they lie.
+A library has an id, the lengths of the continuous pieces and a group for each of its videos, and reads some frames
+of one of them, so that what chooses the clips and what computes with them need not know where they lie.
 """
 
 from collections.abc import Sequence
@@ -15,10 +15,11 @@ from lvdm.data.shards import Shard
 
 
 class Library(Protocol):
-    """Videos in a fixed order."""
+    """Videos in a fixed order. ``groups`` has what each belongs to: its patient, or itself."""
 
     ids: Sequence[str]
-    lengths: Sequence[int]
+    pieces: Sequence[tuple[int, ...]]
+    groups: Sequence[str]
 
     def read(self, video: int, frames: range) -> np.ndarray:
         """Some frames of a video, uint8 (T, H, W, 3)."""
@@ -33,7 +34,8 @@ class ShardLibrary:
     def __init__(self, paths: Sequence[Path]):
         found = sorted(((video, shard) for shard in map(Shard, paths) for video in shard.videos), key=_id)
         self.ids = [video.id for video, _ in found]
-        self.lengths = [video.frames for video, _ in found]
+        self.pieces = [video.pieces for video, _ in found]
+        self.groups = [video.group for video, _ in found]
         self._videos = found
         for id, following in pairwise(self.ids):
             if id == following:
@@ -45,7 +47,7 @@ class ShardLibrary:
 
 
 class ClipLibrary:
-    """Generated videos in files of uint8 (n, T, H, W, 3); a video's id is its number in all of the files.
+    """Generated videos in files of uint8 (n, T, H, W, 3); a video's id, and group, is its number in all of the files.
 
     Raises ``ValueError`` for a file that holds no such videos, and when files disagree in the shape of a video.
     """
@@ -57,7 +59,8 @@ class ClipLibrary:
             raise ValueError(f"{len(paths)} files hold videos of different shapes, {sorted(shapes)}; score them apart")
         self._places = [(file, row) for file in self._files for row in range(len(file))]
         self.ids = [str(number) for number in range(len(self._places))]
-        self.lengths = [file.shape[1] for file, _ in self._places]
+        self.pieces = [(file.shape[1],) for file, _ in self._places]
+        self.groups = self.ids
 
     def read(self, video: int, frames: range) -> np.ndarray:
         file, row = self._places[video]
@@ -72,7 +75,8 @@ class NoiseLibrary:
 
     def __init__(self, count: int, shape: tuple[int, ...], seed: int):
         self.ids = [str(number) for number in range(count)]
-        self.lengths = [shape[0]] * count
+        self.pieces = [(shape[0],)] * count
+        self.groups = self.ids
         self._shape, self._seed = shape, seed
 
     def read(self, video: int, frames: range) -> np.ndarray:

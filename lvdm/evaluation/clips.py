@@ -1,8 +1,13 @@
-"""Which clips of which videos are compared: decisions in integers, before any frame is read."""
+"""Which clips of which videos are compared: decisions in integers, before any frame is read.
+
+A video consists of continuous pieces, and every clip lies within one of them; frames are counted from the start of
+the video, over all of its pieces.
+"""
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -19,10 +24,10 @@ class Clip(NamedTuple):
 
 @dataclass(frozen=True)
 class Videos:
-    """The videos that clips are taken from: an id and a number of frames of each."""
+    """The videos that clips are taken from: of each an id, and the numbers of frames of its pieces, in order."""
 
     ids: Sequence[str]
-    lengths: Sequence[int]
+    pieces: Sequence[Sequence[int]]
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,15 @@ class Geometry:
     def frames(self, first: int) -> range:
         """The frames of the clip that begins at ``first``."""
         return range(first, first + self.span, self.stride)
+
+    def starts(self, pieces: Sequence[int]) -> list[range]:
+        """Of each piece that is long enough for a clip, the frames at which one can begin."""
+        begins = accumulate(pieces, initial=0)
+        return [
+            range(begin, begin + length - self.span + 1)
+            for begin, length in zip(begins, pieces, strict=False)
+            if length >= self.span
+        ]
 
 
 @dataclass(frozen=True)
@@ -65,9 +79,9 @@ def select_clips(
     Where no chance is involved, the ``runs`` are one. A choice depends on the seed, the run and the ids of
     the videos. Raises ``ValueError`` when there is no clip.
     """
-    if not any(length >= geometry.span for length in videos.lengths):
+    if not any(map(geometry.starts, videos.pieces)):
         raise ValueError(
-            f"none of {len(videos.ids)} videos has the {geometry.span} frames that a clip spans; "
+            f"none of {len(videos.ids)} videos has the {geometry.span} continuous frames that a clip spans; "
             "lower the protocol's `length` or `stride`, or give longer videos"
         )
     chosen = [_chosen(videos, geometry, config, run, seed) for run in range(runs)]
@@ -88,7 +102,7 @@ def select_clips(
 def select_frames(videos: Videos, geometry: Geometry, config: SelectionConfig, seed: int) -> Selection:
     """The same for detectors that see frames: clips of one frame, each once, in one run."""
     if config.frames == "all":
-        found = [Clip(video, frame) for video, length in enumerate(videos.lengths) for frame in range(length)]
+        found = [Clip(video, frame) for video, pieces in enumerate(videos.pieces) for frame in range(sum(pieces))]
     else:
         clips = select_clips(videos, geometry, config, 1, seed).clips
         found = sorted({Clip(clip.video, frame) for clip in clips for frame in geometry.frames(clip.first)})
@@ -98,10 +112,10 @@ def select_frames(videos: Videos, geometry: Geometry, config: SelectionConfig, s
 
 def check_lengths(videos: Videos, geometry: Geometry, what: str) -> None:
     """Raise ``ValueError`` for a video that is shorter than a clip: none is left out, or stretched, in silence."""
-    for name, length in zip(videos.ids, videos.lengths, strict=True):
-        if length < geometry.span:
+    for name, pieces in zip(videos.ids, videos.pieces, strict=True):
+        if not geometry.starts(pieces):
             raise ValueError(
-                f"{what} {name} has {length} frames, but a clip of the protocol spans {geometry.span}; "
+                f"{what} {name} has {max(pieces)} frames, but a clip of the protocol spans {geometry.span}; "
                 "lower the protocol's `length` or `stride`, or make longer videos"
             )
 
@@ -112,24 +126,33 @@ def _chosen(videos: Videos, geometry: Geometry, config: SelectionConfig, run: in
 
 
 def _candidates(videos: Videos, geometry: Geometry, starts: str, run: int, seed: int) -> list[Clip]:
-    firsts: dict[str, Callable[[str, int], Iterable[int]]] = {
-        "first": lambda id, last: (0,),
-        "random": lambda id, last: (_hash(f"{seed}:{run}:{id}") % (last + 1),),
-        "all": lambda id, last: range(0, last + 1, geometry.step),
+    firsts: dict[str, Callable[[str, list[range]], Iterable[int]]] = {
+        "first": lambda id, found: (found[0].start,),
+        "random": lambda id, found: (_nth(found, _hash(f"{seed}:{run}:{id}") % sum(map(len, found))),),
+        "all": lambda id, found: (first for piece in found for first in piece[:: geometry.step]),
     }
     return [
         Clip(video, first)
-        for video, (id, length) in enumerate(zip(videos.ids, videos.lengths, strict=True))
-        if length >= geometry.span
-        for first in firsts[starts](id, length - geometry.span)
+        for video, (id, pieces) in enumerate(zip(videos.ids, videos.pieces, strict=True))
+        if (found := geometry.starts(pieces))
+        for first in firsts[starts](id, found)
     ]
 
 
+def _nth(ranges: list[range], number: int) -> int:
+    """The ``number``-th of the values of all ``ranges``, in their order."""
+    for some in ranges:
+        if number < len(some):
+            return some[number]
+        number -= len(some)
+    raise IndexError(f"there are {number} values too few")
+
+
 def _windows(videos: Videos, geometry: Geometry, config: SelectionConfig) -> dict[int, list[Clip]]:
-    """The clips from each further start, of the same videos; none where the videos are a clip long."""
+    """The clips from each further start of the same videos, of one piece each; none where they are a clip long."""
     if config.window_step is None:
         return {}
-    last = min(videos.lengths) - geometry.span
+    last = min(pieces[0] for pieces in videos.pieces) - geometry.span
     count = len(videos.ids) if config.clips is None else min(config.clips, len(videos.ids))
     starts = range(0, last + 1, config.window_step)
     return {} if last < config.window_step else {at: [Clip(video, at) for video in range(count)] for at in starts}

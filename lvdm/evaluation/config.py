@@ -64,13 +64,18 @@ class DetectorConfig(Config):
         return self.kind != "c3d"
 
     @property
+    def takes_squares(self) -> bool:
+        """Whether frames must be square, because its network stretches others to one without a word."""
+        return self.kind in ("i3d", "inception", "c3d", "i3d-state-dict")
+
+    @property
     def compares_clips(self) -> bool:
         """Whether its features tell how near one clip is to another."""
         return self.compares and self.sees == "clips"
 
 
 class ResizeConfig(Config):
-    """How frames of another size are brought to the size at which all are compared."""
+    """How frames of another size are brought to the square at which all are compared."""
 
     size: int = Field(ge=16, multiple_of=8, description="Height and width, pixels.")
     filter: Literal["bilinear", "lanczos"] = Field(
@@ -164,7 +169,7 @@ class ProtocolConfig(Config):
     length: int | None = Field(None, ge=4, multiple_of=4, description="Frames in a clip; null: data.length.")
     resize: ResizeConfig | None = Field(
         None,
-        description="Brings both sides to one size; null: a clip of another size than data.resolution is an error.",
+        description="Brings both sides to one square; null: a clip of another size than data.resolution is an error.",
     )
     real: RealSelectionConfig = RealSelectionConfig(starts="all", choice="random")
     fake: FakeSelectionConfig = FakeSelectionConfig()

@@ -48,14 +48,16 @@ class Detector:
         """The features of uint8 clips (B, T, H, W, 3) on the detector's device.
 
         One row a clip, or, of detectors of frames, one a frame: those of the first clip, then of the next.
-        Raises ``ValueError`` when the clips are elsewhere or too short, when the network does not take them as
-        its kind does, and when what it gives has not the size or the meaning that ``config`` states.
+        Raises ``ValueError`` when the clips are elsewhere, too short or not square where they must be, when the
+        network does not take them as its kind does, and when what it gives has not the size or the meaning that
+        ``config`` states.
         """
         if clips.device != self.device:
             raise ValueError(
                 f"the clips are on {clips.device}, but {self.name} is on {self.device}; move the clips there"
             )
         _check_length(self.config.kind, clips.shape[1])
+        _check_square(self.config, *clips.shape[2:4])
         try:
             # Optimised, a TorchScript network computes its first batches in another way than those that follow,
             # and a clip's last bits would depend on where in the stream it is.
@@ -137,6 +139,14 @@ def _check_length(kind: str, frames: int) -> None:
         raise ValueError(f"a detector of kind `c3d` takes clips of {_C3D_FRAMES} frames, but these have {frames}")
     if kind == "i3d-state-dict" and frames < i3d.MIN_FRAMES:
         raise ValueError(f"a detector of kind `{kind}` takes at least {i3d.MIN_FRAMES} frames, but clips have {frames}")
+
+
+def _check_square(config: DetectorConfig, height: int, width: int) -> None:
+    if config.takes_squares and height != width:
+        raise ValueError(
+            f"a detector of kind `{config.kind}` takes square frames and would stretch those of {width}x{height} "
+            "pixels; give the protocol `resize`, which cuts the centre out (`keep_aspect: false` stretches)"
+        )
 
 
 def _videos(clips: Tensor) -> Tensor:

@@ -20,6 +20,8 @@ class FeatureSet:
     """float32 (N, K), of a detector that classifies."""
     videos: np.ndarray
     """(N,): the id of each one's video."""
+    groups: np.ndarray
+    """(N,): what that video belongs to, such as its patient; where nothing is known, its id."""
     firsts: np.ndarray
     """int64 (N,): its first frame there."""
     runs: np.ndarray
@@ -61,7 +63,7 @@ def read_features(path: Path) -> FeatureSet:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
         windows = dict(zip(arrays.get("starts", np.array([])).tolist(), arrays.get("windows", []), strict=True))
-        own = {name: arrays[name] for name in ("values", "videos", "firsts", "runs")}
+        own = {name: arrays[name] for name in ("values", "videos", "groups", "firsts", "runs")}
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} holds no features ({error}); delete it and run stage features again") from None
     return FeatureSet(**own, probabilities=arrays.get("probabilities"), windows=windows)

@@ -26,10 +26,10 @@ _SMALL_SHARES = (0.125, 0.25, 0.375)
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """Clips or frames that are compared: ``values`` (N, D), and ``videos`` (N,), the id of the video of each."""
+    """Clips or frames that are compared: ``values`` (N, D), and ``groups`` (N,), the patient or video of each."""
 
     values: np.ndarray
-    videos: np.ndarray
+    groups: np.ndarray
 
     def __len__(self) -> int:
         return len(self.values)
@@ -39,7 +39,7 @@ class Side:
         if len(self) <= most:
             return self
         rows = np.sort(generator.choice(len(self), most, replace=False))
-        return Side(self.values[rows], self.videos[rows])
+        return Side(self.values[rows], self.groups[rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +110,7 @@ class Scorer:
                 "value": value,
                 "fit": extrapolation.value + extrapolation.slope / size,
                 "floor": floor(
-                    run.real.values, size, self._generator(4), videos=run.real.videos, statistic=self._distance
+                    run.real.values, size, self._generator(4), groups=run.real.groups, statistic=self._distance
                 ),
             }
             for size, value in rows.items()
@@ -152,7 +152,7 @@ class Scorer:
         generator = self._generator(1)
         real, fake = (side.part(_MOST_PAIRED, generator) for side in (runs[0].real, runs[0].fake))
         pairs = _Kernels.of(real.values, fake.values)
-        rows = [Side(np.arange(len(side)), side.videos) for side in (real, fake)]
+        rows = [Side(np.arange(len(side)), side.groups) for side in (real, fake)]
         return self._interval(score, pairs.distance, *rows)
 
     def _jedi(self, runs: list[Comparison]) -> Score:
@@ -195,7 +195,7 @@ class Scorer:
 
     def _interval(self, score: Score, statistic: Callable[..., float], real: Side, fake: Side) -> Score:
         """With the interval of ``statistic``, put about the value: it may be that of one repetition, or of a part."""
-        enough = all(len(np.unique(side.videos)) >= LEAST_GROUPS for side in (real, fake))
+        enough = all(len(np.unique(side.groups)) >= LEAST_GROUPS for side in (real, fake))
         if not self.metrics.bootstrap or not enough:
             return score
         samples = real.values, fake.values
@@ -204,7 +204,7 @@ class Scorer:
             *samples,
             resamples=self.metrics.bootstrap,
             generator=self._generator(6),
-            groups=(real.videos, fake.videos),
+            groups=(real.groups, fake.groups),
         )
         shift = score.value - statistic(*samples)
         return replace(score, low=low + shift, high=high + shift)
@@ -257,7 +257,7 @@ def _extrapolate(run: Comparison, ddof: int, points: int, seed: int) -> Extrapol
         run.fake.values,
         np.random.default_rng((seed, 7)),
         statistic=partial(frechet_distance, ddof=ddof),
-        groups=(run.real.videos, run.fake.videos),
+        groups=(run.real.groups, run.fake.groups),
         points=points,
     )
 
@@ -275,4 +275,4 @@ def _all_enough(runs: list[Comparison]) -> bool:
 
 
 def _can_extrapolate(run: Comparison) -> bool:
-    return all(len(np.unique(side.videos)) >= LEAST_GROUPS for side in (run.real, run.fake))
+    return all(len(np.unique(side.groups)) >= LEAST_GROUPS for side in (run.real, run.fake))

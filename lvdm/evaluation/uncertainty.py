@@ -1,7 +1,7 @@
 """How much a score can be trusted: intervals, the value without end, and the floor. numpy only, in float64.
 
-Clips of one video, and frames of one clip, are not independent. Functions here therefore take ``groups``,
-the video or clip of each row, and draw whole groups; without them each row is its own.
+Videos of one patient, clips of one video, and frames of one clip are not independent. Functions here therefore take
+``groups``, the patient, video or clip of each row, and draw whole groups; without them each row is its own.
 """
 
 from collections.abc import Callable, Sequence
@@ -96,7 +96,7 @@ def extrapolate(
     sides = _Groups(len(real), groups[0]), _Groups(len(fake), groups[1])
     if min(len(side) for side in sides) < LEAST_GROUPS:
         raise ValueError(
-            f"{len(sides[0])} real and {len(sides[1])} generated videos or clips are too few to extrapolate from; "
+            f"{len(sides[0])} real and {len(sides[1])} generated groups are too few to extrapolate from; "
             f"{LEAST_GROUPS} a side are the least"
         )
 
@@ -111,24 +111,24 @@ def extrapolate(
     return Extrapolation(float(value), float(slope), sizes, np.array(values))
 
 
-def halves(videos: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers of two halves of real clips; ``videos`` (N,) names the video of each.
+def halves(groups: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers of two halves of real clips; ``groups`` (N,) names the group of each.
 
-    Halves share no video where that leaves each at least two clips: videos in random order, but those
+    Halves share no group where that leaves each at least two clips: groups in random order, but those
     with the most clips first, each go to the half that is smaller. Otherwise clips are split at random.
     """
-    names, owner, clips = np.unique(videos, return_inverse=True, return_counts=True)
+    names, owner, clips = np.unique(groups, return_inverse=True, return_counts=True)
     order = generator.permutation(len(names))
     in_first = np.zeros(len(names), dtype=bool)
     sizes = [0, 0]
-    for video in order[np.argsort(-clips[order], kind="stable")]:
+    for group in order[np.argsort(-clips[order], kind="stable")]:
         half = int(sizes[1] < sizes[0])
-        in_first[video] = half == 0
-        sizes[half] += clips[video]
+        in_first[group] = half == 0
+        sizes[half] += clips[group]
     if min(sizes) >= 2:
         return np.flatnonzero(in_first[owner]), np.flatnonzero(~in_first[owner])
-    shuffled = generator.permutation(len(videos))
-    middle = len(videos) // 2
+    shuffled = generator.permutation(len(groups))
+    middle = len(groups) // 2
     return np.sort(shuffled[:middle]), np.sort(shuffled[middle:])
 
 
@@ -137,15 +137,15 @@ def floor(
     size: int,
     generator: np.random.Generator,
     *,
-    videos: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
     statistic: Callable[[np.ndarray, np.ndarray], float] = frechet_distance,
 ) -> float:
     """The distance that sampling alone makes: ``size`` real clips against as many other real ones.
 
-    Each side is a random part of one of :func:`halves`, of ``videos`` where they are given. nan where a
+    Each side is a random part of one of :func:`halves`, of ``groups`` where they are given. nan where a
     half has fewer than ``size`` clips.
     """
-    sides = halves(np.arange(len(real)) if videos is None else videos, generator)
+    sides = halves(np.arange(len(real)) if groups is None else groups, generator)
     if min(len(side) for side in sides) < size:
         return float("nan")
     left, right = (np.sort(generator.choice(side, size, replace=False)) for side in sides)

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from lvdm.config import ComputeConfig, Config
-from lvdm.data.config import ClipConfig, CropConfig, CuttingConfig, Deinterlace, Overlay
+from lvdm.data.config import ClipConfig, CropConfig, CuttingConfig, Deinterlace, Overlay, Resolution
 from lvdm.diffusion.config import (
     FrameConditionConfig,
     ObjectiveConfig,
@@ -73,7 +73,7 @@ class ExtractConfig(CuttingConfig):
 class ShardConfig(Config):
     """Stage shard."""
 
-    resolution: int = 128
+    resolution: Resolution = 128
 
 
 class AutoencoderSettings(Config):

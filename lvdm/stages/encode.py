@@ -36,7 +36,7 @@ def run(config: EncodeConfig, *, shard: Path, autoencoder: Path, latents: Path) 
     network = load_autoencoder(autoencoder, machine.device)
     source = Shard(shard)
     found = windows(source, config.clip)
-    sizes = (config.clip.length, config.clip.resolution, config.clip.resolution)
+    sizes = (config.clip.length, *config.clip.size)
     reduced = [size // factor for size, factor in zip(sizes, network.config.downsample, strict=True)]
     shape = (len(found), 2, network.config.latent_channels, *reduced)
     parts = [found[start : start + config.batch_size] for start in range(0, len(found), config.batch_size)]

@@ -40,18 +40,19 @@ def run(
 
     Writes ``features`` (.npz), a row for each of N clips or, of a detector that sees frames, frames: ``values``
     float32 (N, D); ``probabilities`` float32 (N, K) of a detector that classifies; ``videos`` (N,), the id of the
-    video of each, and ``firsts`` int64 (N,), its first frame; ``runs`` int64 (R, n), the rows that each repetition
-    compares; for videos that are scored from several frames on, these in ``starts`` int64 (W,), and their rows in
-    ``windows`` int64 (W, n). What is computed is kept in parts in the folder ``store``, by default ``.parts``
-    beside ``features``: a run that was killed goes on from there.
+    video of each, ``groups`` (N,), what that belongs to (its patient, or itself as generated ones do), and ``firsts``
+    int64 (N,), its first frame; ``runs`` int64 (R, n), the rows that each repetition compares; for videos that are
+    scored from several frames on, these in ``starts`` int64 (W,), and their rows in ``windows`` int64 (W, n). What is
+    computed is kept in parts in the folder ``store``, by default ``.parts`` beside ``features``: a run that was
+    killed goes on from there.
 
     Raises ``ValueError`` for no source or several, for a video that is too short, and for clips of another size
-    than ``config.resolution``.
+    than ``config.clip.resolution``.
     """
     if sum(map(bool, (clips, shards, noise))) != 1:
         raise ValueError("give one of --clips (generated), --shards (real) and --noise (a number of videos)")
     geometry = Geometry(config.clip.length, config.clip.stride, config.clip.step)
-    shape = (geometry.span, config.clip.resolution, config.clip.resolution, 3)
+    shape = (geometry.span, *config.clip.size, 3)
     library: Library
     if shards:
         library = ShardLibrary(shards)
@@ -79,11 +80,12 @@ def run(
 
 
 def _select(config: FeaturesConfig, geometry: Geometry, library: Library, *, generated: bool) -> Selection:
-    videos = Videos(library.ids, library.lengths)
+    videos = Videos(library.ids, library.pieces)
     if generated:
         check_lengths(videos, geometry, "generated video")
-    elif short := [length for length in videos.lengths if length < geometry.span]:
-        _logger.warning("%d of %d real videos are shorter than a clip and left out", len(short), len(videos.ids))
+    elif short := [pieces for pieces in videos.pieces if not geometry.starts(pieces)]:
+        message = "%d of %d real videos are left out, as none of their continuous pieces is as long as a clip"
+        _logger.warning(message, len(short), len(videos.ids))
     if not videos.ids:  # of a split whose videos all turned out not to be usable
         _logger.warning("there is no video in these shards, so there is nothing to compare with")
         return Selection([], np.zeros((1, 0), dtype=np.int64))
@@ -101,14 +103,14 @@ def _seen(config: FeaturesConfig, geometry: Geometry) -> Geometry:
 
 def _read(config: FeaturesConfig, library: Library, chosen: list[Clip], seen: Geometry) -> Iterator[np.ndarray]:
     """The chosen clips as the protocol compares them."""
-    resolution = config.clip.resolution
+    size = config.clip.size
     for clip in chosen:
         frames = library.read(clip.video, seen.frames(clip.first))
         frames = preprocess(frames, config.resize, config.selection.jpeg_quality)
-        if frames.shape[1:3] != (resolution, resolution):
+        if frames.shape[1:3] != size:
             height, width = frames.shape[1:3]
             raise ValueError(
-                f"video {library.ids[clip.video]} has frames of {width}x{height} pixels, but {resolution}x{resolution} "
+                f"video {library.ids[clip.video]} has frames of {width}x{height} pixels, but {size[1]}x{size[0]} "
                 "are compared; nothing is resampled unless the protocol says how: give it `resize`, or other videos"
             )
         yield frames
@@ -117,6 +119,7 @@ def _read(config: FeaturesConfig, library: Library, chosen: list[Clip], seen: Ge
 def _arrays(library: Library, selection: Selection) -> dict[str, np.ndarray]:
     arrays = {
         "videos": np.array([library.ids[clip.video] for clip in selection.clips]),
+        "groups": np.array([library.groups[clip.video] for clip in selection.clips]),
         "firsts": np.array([clip.first for clip in selection.clips], dtype=np.int64),
         "runs": selection.runs,
     }

@@ -53,8 +53,8 @@ def _diffusion_model(config: PipelineConfig, parts: Parts) -> DiffusionModelConf
         )
     check_training(parts, make_schedule(diffusion.schedule).betas, diffusion.scaling.scale)
     _, height, width = config.autoencoder.model.downsample
-    size = config.data.resolution
-    shape = (diffusion.model.in_channels, diffusion.model.temporal_length, size // height, size // width)
+    cells = config.data.height // height, config.data.width // width
+    shape = (diffusion.model.in_channels, diffusion.model.temporal_length, *cells)
     return DiffusionModelConfig(
         model=diffusion.model,
         schedule=diffusion.schedule,

@@ -37,7 +37,8 @@ def run(
     the training videos. ``distances`` (.csv) has a row a clip: ``clip``, the number of a generated video, or video
     and first frame of a held-out clip, as in ``anna:16``; ``nearest``, the training clip; ``distance``, the
     Euclidean one of their features; ``kind``, ``generated`` or ``heldout``. Distances of held-out clips say what
-    is near: a generator that repeats its training clips is nearer. The folder ``pairs`` has the clips of the
+    is near: a generator that repeats its training clips is nearer. Held-out clips of a group, a patient, that training
+    has clips of too would not say that, and are left out with a warning. The folder ``pairs`` has the clips of the
     ``config.pairs`` closest pairs, uint8 (T, H, W, 3): ``00-generated.npy`` and ``00-training.npy`` are the closest.
     ``summary`` (.json) compares the two kinds of distances, see lvdm.evaluation.memorisation; it is empty without
     held-out clips. Without training clips the table and the folder are empty, too.
@@ -48,8 +49,8 @@ def run(
         rows = [_rows(made, made.run(0), known, "generated", lambda row: made.videos[row])]
         if heldout is not None:
             unseen = read_features(heldout)
-            everything = np.arange(len(unseen.values))
-            rows.append(_rows(unseen, everything, known, "heldout", lambda row: _place(unseen, row)))
+            others = _of_other_groups(unseen, known)
+            rows.append(_rows(unseen, others, known, "heldout", lambda row: _place(unseen, row)))
     table = pd.concat(rows, ignore_index=True)
     with publish(distances) as temporary:
         table[list(COLUMNS)].to_csv(temporary, index=False)
@@ -60,6 +61,20 @@ def run(
     write_json(summary, _summary(table))
     for kind, part in table.groupby("kind"):
         _logger.info("%s clips: median distance to the nearest training clip %.6g", kind, part["distance"].median())
+
+
+def _of_other_groups(heldout: FeatureSet, train: FeatureSet) -> np.ndarray:
+    """The rows of held-out clips whose group has no training clips."""
+    trained = np.isin(heldout.groups, train.groups)
+    if trained.any():
+        _logger.warning(
+            "%d of %d held-out clips are not compared, because training has other clips of their groups (%s); check "
+            "data.split and the groups of the data set",
+            trained.sum(),
+            len(trained),
+            ", ".join(sorted(set(heldout.groups[trained]))),
+        )
+    return np.flatnonzero(~trained)
 
 
 def _summary(table: pd.DataFrame) -> dict[str, float]:

@@ -39,10 +39,10 @@ def run_bytes(whole: PipelineConfig, frames: int) -> dict[str, int]:
 
     Extracted frames count like raw ones, though FFV1 makes them smaller.
     """
-    picture = whole.data.resolution**2 * _RGB
-    time, height, _ = whole.autoencoder.model.downsample
-    side = whole.data.resolution // height
-    latent = whole.autoencoder.model.latent_channels * (whole.window // time) * side**2
+    picture = whole.data.height * whole.data.width * _RGB
+    time, height, width = whole.autoencoder.model.downsample
+    cells = (whole.data.height // height) * (whole.data.width // width)
+    latent = whole.autoencoder.model.latent_channels * (whole.window // time) * cells
     windows = frames // whole.data.step
     samplers = len(whole.sample.samplers) if whole.diffusion.task == "unconditional" else 0
     return {

@@ -16,6 +16,7 @@ from lvdm.data.config import (
     OnBadVideo,
     Overlay,
     SplitConfig,
+    as_written,
 )
 from lvdm.diffusion.config import SamplerConfig
 from lvdm.evaluation.config import DetectorConfig
@@ -210,11 +211,11 @@ class PipelineConfig(Config):
     @model_validator(mode="after")
     def _shapes_agree(self):
         autoencoder, diffusion = self.autoencoder.model, self.diffusion
-        time, height, _ = autoencoder.downsample
-        if self.data.length % time or self.data.resolution % height:
+        time, height, width = autoencoder.downsample
+        if self.data.length % time or self.data.height % height or self.data.width % width:
             raise ValueError(
-                f"data.length {self.data.length} and data.resolution {self.data.resolution} must be multiples of "
-                f"autoencoder.model's reduction {autoencoder.downsample}"
+                f"data.length {self.data.length} and data.resolution {as_written(self.data.resolution)} must be "
+                f"multiples of autoencoder.model's reduction {autoencoder.downsample}"
             )
         if diffusion.task == "unconditional" and self.window != self.data.length:
             raise ValueError(

@@ -22,8 +22,8 @@ def run(config: PreviewConfig, *, clips: list[Path] = [], shards: list[Path] = [
 
     Either the first of ``clips`` (chunks of uint8 ``(videos, T, H, W, 3)``) or windows of ``shards``,
     spread evenly over their videos; ``config.videos`` of them, or as many as there are. Smaller frames
-    are enlarged to ``config.size``. Raises ``ValueError`` unless exactly one of the two is given, and
-    when it holds no clips.
+    are enlarged until their shorter side is ``config.size``. Raises ``ValueError`` unless exactly one of the two is
+    given, and when it holds no clips.
     """
     if bool(clips) == bool(shards):
         raise ValueError("give either clips or shards")
@@ -63,17 +63,17 @@ def _from_chunks(paths: list[Path], count: int) -> Iterator[np.ndarray]:
 
 def _from_shards(paths: list[Path], clip: ClipConfig, count: int) -> Iterator[np.ndarray]:
     videos = [(shard, video) for shard in map(Shard, paths) for video in shard.videos]
-    firsts = [first_frames(video.frames, clip) for _, video in videos]
+    firsts = [first_frames(video.pieces, clip) for _, video in videos]
     for number, place in spread([len(first) for first in firsts], count):
         shard, video = videos[number]
         yield read_clip(shard, Window(video.id, firsts[number][place]), clip)
 
 
 def _enlarge(clip: np.ndarray, size: int) -> np.ndarray:
-    """Frames ``(T, H, W, 3)`` whose sides are ``size`` at least."""
+    """Frames ``(T, H, W, 3)`` whose shorter side is ``size`` at least; the longer one of those that grow is even."""
     height, width = clip.shape[1:3]
-    if min(height, width) >= size:
+    shorter = min(height, width)
+    if shorter >= size:
         return np.asarray(clip)
-    return np.stack(
-        [np.asarray(Image.fromarray(frame).resize((size, size), Image.Resampling.BICUBIC)) for frame in clip]
-    )
+    larger = [2 * round(side * size / shorter / 2) for side in (width, height)]  # Pillow puts the width first
+    return np.stack([np.asarray(Image.fromarray(frame).resize(larger, Image.Resampling.BICUBIC)) for frame in clip])

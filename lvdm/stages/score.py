@@ -40,12 +40,12 @@ def run(
     """Compute the metrics of one set of features against another: one model's rows of the results table.
 
     ``real`` and ``fake`` are files of stage features. Without ``fake``, one half of the real clips is
-    compared with the other: the distance that sampling alone makes. The halves share no video where
-    there are two or more. ``scores`` (.csv) has a row a metric: the mean over the repetitions of the protocol and
-    ``std``, their deviation, or that over the subsets of a kernel distance or the parts of an inception score;
-    ``low`` and ``high``, the 95 percent interval. Where a side has fewer than two clips there is no
-    distance: the rows are without a value, and the note says so. ``curve`` (.csv) has the Fréchet distance of n
-    clips, its fit and its floor.
+    compared with the other: the distance that sampling alone makes. The halves share no group
+    (no patient, or without groups no video) where there are two or more. ``scores`` (.csv) has a row per metric: the
+    mean over the repetitions of the protocol and ``std``, their deviation, or that over the subsets of a kernel
+    distance or the parts of an inception score; ``low`` and ``high``, the 95 percent interval. Where a side has fewer
+    than two clips there is no distance: the rows are without a value, and the note says so. ``curve`` (.csv) has the
+    Fréchet distance of n clips, its fit and its floor.
 
     Raises ``ValueError`` for features that cannot be compared.
     """
@@ -88,25 +88,26 @@ def _comparisons(real: FeatureSet, fake: FeatureSet | None, seed: int) -> list[C
     found = []
     for run in runs:
         rows = real.run(run)
-        first, second = (rows[half] for half in halves(real.videos[rows], np.random.default_rng((seed, run))))
+        first, second = (rows[half] for half in halves(real.groups[rows], np.random.default_rng((seed, run))))
         sides = _side(real, first), _side(real, second)
-        found.append(Comparison(*sides, _probabilities(real, second), _halves_note(*sides)))
+        what = "videos" if np.array_equal(real.groups, real.videos) else "groups"
+        found.append(Comparison(*sides, _probabilities(real, second), _halves_note(*sides, what)))
     return found
 
 
 def _side(features: FeatureSet, rows: np.ndarray) -> Side:
-    return Side(features.values[rows], features.videos[rows])
+    return Side(features.values[rows], features.groups[rows])
 
 
 def _probabilities(features: FeatureSet, rows: np.ndarray) -> np.ndarray | None:
     return None if features.probabilities is None else features.probabilities[rows]
 
 
-def _halves_note(first: Side, second: Side) -> str:
-    left, right = set(first.videos), set(second.videos)
+def _halves_note(first: Side, second: Side, what: str) -> str:
+    left, right = set(first.groups), set(second.groups)
     if left & right:
-        return f"halves share {len(left & right)} of {len(left | right)} videos"
-    return f"halves of {len(left)} and {len(right)} videos, none in both"
+        return f"halves share {len(left & right)} of {len(left | right)} {what}"
+    return f"halves of {len(left)} and {len(right)} {what}, none in both"
 
 
 def _small_sample_note(run: Comparison) -> list[str]:

@@ -20,6 +20,7 @@ from lvdm.data.contents import equal_contents
 from lvdm.data.groups import assign_groups, join, share_note
 from lvdm.data.siblings import find_siblings
 from lvdm.data.splits import split_videos
+from lvdm.data.config import as_written
 from lvdm.evaluation.config import ProtocolConfig
 from lvdm.stages.parts import for_dataset
 from lvdm.stages.pipeline import RESERVED_DATASETS, DatasetConfig, ExternalConfig, PipelineConfig
@@ -39,7 +40,7 @@ def load(config: Mapping[str, Any], source: str = "config") -> PipelineConfig:
     pipeline = parse(PipelineConfig, dict(config), source)
     for name in pipeline.datasets:
         whole = for_dataset(pipeline, name)
-        read_protocols(whole.evaluate.protocols)
+        _check_squares(whole, read_protocols(whole.evaluate.protocols), source)
         if whole.diffusion.model.context_channels is not None:
             raise ConfigError(
                 f"{source}: diffusion.model.context_channels makes a text model of {name}, which the pipeline has no "
@@ -272,6 +273,19 @@ def missing_files(config: PipelineConfig, name: str) -> list[str]:
     if config.evaluate.published is not None and not config.evaluate.published.is_file():
         missing.append(f"{name}: evaluate.published: {config.evaluate.published} is missing; check the path")
     return missing
+
+
+def _check_squares(whole: PipelineConfig, protocols: Mapping[str, ProtocolConfig], source: str) -> None:
+    """Refuse what stage features would refuse after the trainings: detectors of squares under protocols without."""
+    if whole.data.height == whole.data.width:
+        return
+    squares = sorted(name for name, detector in whole.evaluate.detectors.items() if detector.takes_squares)
+    unscaled = sorted(name for name, protocol in protocols.items() if protocol.resize is None)
+    if squares and unscaled:
+        raise ConfigError(
+            f"{source}: evaluate.detectors {', '.join(squares)} take square frames, but data.resolution is "
+            f"{as_written(whole.data.resolution)}; give the protocols {', '.join(unscaled)} `resize`, or use others"
+        )
 
 
 def _external_files(source: ExternalConfig) -> list[str]:

@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader
 
 from lvdm.data.config import ClipConfig
 from lvdm.data.datasets import ClipDataset, LatentDataset, collate, to_float, to_uint8
-from lvdm.data.shards import write_shard
+from lvdm.data.shards import Entry, whole_videos, write_shard
 
 CLIP = ClipConfig(resolution=16, length=4, step=2)
 
@@ -17,7 +17,7 @@ def make_shard(path, lengths, resolution=16):
     generator = np.random.default_rng(0)
     shape = (resolution, resolution, 3)
     videos = {id: generator.integers(0, 256, (length, *shape), dtype=np.uint8) for id, length in lengths.items()}
-    write_shard(path, resolution, lengths, lambda id: [videos[id]])
+    write_shard(path, resolution, whole_videos(lengths), lambda id: [videos[id]])
     return videos
 
 
@@ -48,6 +48,23 @@ def test_clips_of_several_shards(tmp_path):
         assert item.shape == (4, 16, 16, 3)
         assert item.dtype == torch.uint8
         np.testing.assert_array_equal(item, frames)
+
+
+def test_clips_that_are_not_square_and_lie_in_pieces(tmp_path):
+    frames = np.random.default_rng(0).integers(0, 256, (11, 16, 24, 3), dtype=np.uint8)
+    write_shard(tmp_path / "train-000.npy", (16, 24), [Entry("a", (3, 8), "a")], lambda id: [frames])
+    dataset = ClipDataset([tmp_path / "train-000.npy"], CLIP.replace(resolution=[16, 24]))
+    assert len(dataset) == 3
+    np.testing.assert_array_equal(dataset.__getitems__([0, 1, 2]), np.stack([frames[n : n + 4] for n in (3, 5, 7)]))
+    with pytest.raises(ValueError, match=r"16x24, but data\.resolution is \[24, 16\]"):
+        ClipDataset([tmp_path / "train-000.npy"], CLIP.replace(resolution=[24, 16]))
+
+
+def test_pieces_that_are_all_too_short(tmp_path):
+    frames = np.zeros((6, 16, 16, 3), np.uint8)
+    write_shard(tmp_path / "train-000.npy", 16, [Entry("a", (3, 3), "a")], lambda id: [frames])
+    with pytest.raises(ValueError, match="a clip covers 4 frames, and the longest piece has 3"):
+        ClipDataset([tmp_path / "train-000.npy"], CLIP)
 
 
 def test_moments_of_several_caches(tmp_path):
@@ -83,7 +100,7 @@ def test_worker_processes_give_the_same_items(tmp_path, kind):
 
 def test_no_clips_is_an_error_with_a_remedy(tmp_path):
     make_shard(tmp_path / "train-000.npy", {"a": 3})
-    with pytest.raises(ValueError, match=r"train-000\.npy.*longest video has 3; lower data\.length"):
+    with pytest.raises(ValueError, match=r"train-000\.npy.*longest piece has 3; lower data\.length"):
         ClipDataset([tmp_path / "train-000.npy"], CLIP)
     with pytest.raises(ValueError, match="no clips in an empty list"):
         ClipDataset([], CLIP)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lvdm.data.libraries import ClipLibrary, NoiseLibrary, ShardLibrary
-from lvdm.data.shards import write_shard
+from lvdm.data.shards import Entry, whole_videos, write_shard
 
 
 def frames(name: str, count: int) -> np.ndarray:
@@ -12,7 +12,7 @@ def frames(name: str, count: int) -> np.ndarray:
 
 
 def shard(path, lengths):
-    write_shard(path, 16, lengths, lambda name: [frames(name, lengths[name])])
+    write_shard(path, 16, whole_videos(lengths), lambda name: [frames(name, lengths[name])])
     return path
 
 
@@ -34,10 +34,19 @@ def test_videos_of_shards_are_ordered_by_id(tmp_path):
     one = [shard(tmp_path / "train-000.npy", {"carl": 5, "anna": 9}), shard(tmp_path / "heldout-000.npy", {"bert": 4})]
     other = [shard(tmp_path / "train-001.npy", {"bert": 4, "anna": 9, "carl": 5})]
     for library in (ShardLibrary(one), ShardLibrary(one[::-1]), ShardLibrary(other)):
-        assert (library.ids, library.lengths) == (["anna", "bert", "carl"], [9, 4, 5])
-        for number, (name, length) in enumerate(zip(library.ids, library.lengths, strict=True)):
+        assert (library.ids, library.pieces) == (["anna", "bert", "carl"], [(9,), (4,), (5,)])
+        for number, (name, (length,)) in enumerate(zip(library.ids, library.pieces, strict=True)):
             np.testing.assert_array_equal(library.read(number, range(length)), frames(name, length))
         np.testing.assert_array_equal(library.read(0, range(1, 8, 3)), frames("anna", 9)[1:8:3])
+
+
+def test_pieces_and_groups_of_videos(tmp_path):
+    entries = [Entry("carl", (2, 3), "one"), Entry("anna", (9,), "one")]
+    write_shard(tmp_path / "train-000.npy", 16, entries, lambda name: [frames(name, 5 if name == "carl" else 9)])
+    library = ShardLibrary([tmp_path / "train-000.npy", shard(tmp_path / "train-001.npy", {"bert": 4})])
+    assert library.ids == ["anna", "bert", "carl"]
+    assert library.pieces == [(9,), (4,), (2, 3)]
+    assert library.groups == ["one", "bert", "one"]
 
 
 def test_a_shard_given_twice(tmp_path):
@@ -49,7 +58,8 @@ def test_a_shard_given_twice(tmp_path):
 def test_generated_videos_are_numbered_over_the_files(tmp_path, clips):
     for size in (1, 3, 7):
         library = ClipLibrary(save(tmp_path / str(size), clips, size)[::-1])
-        assert (library.ids, library.lengths) == ([str(n) for n in range(7)], [4] * 7)
+        assert library.groups == library.ids
+        assert (library.ids, library.pieces) == ([str(n) for n in range(7)], [(4,)] * 7)
         np.testing.assert_array_equal(library.read(5, range(0, 4, 2)), clips[5, ::2])
 
 

@@ -108,6 +108,25 @@ def load(folder: Path, kind: str, content: bytes | nn.Module, sha256: str | None
     return load_detector(DetectorConfig(kind=kind, file=file, **settings), path, CPU)
 
 
+@pytest.mark.parametrize(
+    ("kind", "network"), [("i3d", I3D), ("inception", Inception), ("c3d", C3D), ("i3d-state-dict", None)]
+)
+def test_networks_that_stretch_take_squares_only(kind, network, tmp_path):
+    """On the way in: what the network would say of such frames does not matter."""
+    config = DetectorConfig(kind=kind, file=NetworkFile(path=Path("a.pt"), size=1))
+    detector = Detector(config, network() if network else None, CPU, "it")
+    with pytest.raises(ValueError, match=rf"kind `{kind}` takes square frames .* 32x24 pixels; .*`resize`"):
+        detector(random_clips(2, 16)[:, :, :24])
+    assert config.takes_squares
+    assert not DetectorConfig().takes_squares
+
+
+def test_the_stand_in_takes_frames_that_are_not_square():
+    detector = load_detector(DetectorConfig(), None, CPU)
+    wide, high = random_clips(2)[:, :, :16], random_clips(2)[:, :, :, :16]
+    assert detector(wide).values.shape == detector(high).values.shape == (2, 64)
+
+
 def random_clips(count: int, length: int = 8, size: int = 32, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(0, 256, (count, length, size, size, 3), generator=generator, dtype=torch.uint8)

@@ -38,7 +38,8 @@ class Counting:
 
 def features(clips, detector, store, *, batch_size=1, identity="this"):
     parts = list(Extractor(detector, identity, CPU, store).extract(clips, batch_size))
-    rows = {"videos": np.arange(len(clips)).astype(str), "firsts": np.zeros(len(clips), int), "runs": np.zeros((1, 0))}
+    names = np.arange(len(clips)).astype(str)
+    rows = {"videos": names, "groups": names, "firsts": np.zeros(len(clips), int), "runs": np.zeros((1, 0))}
     write_features(store / "out.npz", parts, rows, 64)
     return read_features(store / "out.npz").values
 
@@ -76,9 +77,7 @@ def test_probabilities_are_kept_too(clips, tmp_path):
         return Features(values, values.softmax(dim=1))
 
     parts = list(Extractor(classifier, "this", CPU, tmp_path).extract(clips, 4))
-    write_features(
-        tmp_path / "out.npz", parts, {"videos": np.array([]), "firsts": np.array([]), "runs": np.array([])}, 3
-    )
+    write_features(tmp_path / "out.npz", parts, dict.fromkeys(("videos", "groups", "firsts", "runs"), np.array([])), 3)
     found = read_features(tmp_path / "out.npz")
     assert found.probabilities.shape == (11, 3)
     np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, rtol=1e-6)
@@ -101,6 +100,10 @@ def test_a_file_that_holds_no_features(tmp_path):
     path = tmp_path / "features.npz"
     np.savez(path, features=np.zeros((3, 2)))
     with pytest.raises(ValueError, match="holds no features"):
+        read_features(path)
+    old = dict.fromkeys(("values", "videos", "firsts", "runs"), np.zeros(3))
+    np.savez(path, **old)
+    with pytest.raises(ValueError, match=r"groups.* delete it and run stage features again"):
         read_features(path)
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(ValueError, match="holds no features"):

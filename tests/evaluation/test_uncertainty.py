@@ -220,7 +220,7 @@ def test_an_interval_of_an_extrapolation():
 
 def test_too_few_clips_to_extrapolate():
     clips = gaussian(10, np.random.default_rng(0))
-    with pytest.raises(ValueError, match="3 real and 10 generated videos or clips are too few"):
+    with pytest.raises(ValueError, match="3 real and 10 generated groups are too few"):
         extrapolate(clips[:3], clips, np.random.default_rng(0))
 
 
@@ -255,7 +255,7 @@ def test_the_floor_is_between_videos():
     generator = np.random.default_rng(0)
     videos = np.repeat(np.arange(6), 20)
     real = gaussian(120, generator) + 3 * generator.normal(size=(6, 20))[videos]
-    by_video = np.mean([floor(real, 60, np.random.default_rng(seed), videos=videos) for seed in range(5)])
+    by_video = np.mean([floor(real, 60, np.random.default_rng(seed), groups=videos) for seed in range(5)])
     by_clip = np.mean([floor(real, 60, np.random.default_rng(seed)) for seed in range(5)])
     assert by_video > 3 * by_clip
 

@@ -237,3 +237,5 @@ def test_bytes_follow_from_shapes():
     assert found["latents"] == 250 * 2 * 4 * 4 * 16 * 16 * 2
     assert found["samples"] == 10 * 16 * 128 * 128 * 3
     assert found["trainings"] > 13 * 4 * 300e6, "a network of more than 300 million parameters"
+    wide = run_bytes(whole.replace(data={"step": 4, "resolution": [128, 192]}), frames=1000)
+    assert [2 * wide[key] / found[key] for key in ("frames", "shards", "latents", "samples")] == [3] * 4

@@ -8,7 +8,7 @@ import torch
 
 from lvdm.config import parse
 from lvdm.data.datasets import LatentDataset
-from lvdm.data.shards import write_shard
+from lvdm.data.shards import Entry, whole_videos, write_shard
 from lvdm.models.autoencoder import VideoAutoencoder
 from lvdm.models.config import AutoencoderConfig
 from lvdm.models.weights import load_autoencoder, save_model
@@ -35,7 +35,7 @@ def autoencoder(tmp_path) -> Path:
 def make_shard(path: Path, videos: dict[str, int]) -> Path:
     generator = np.random.default_rng(0)
     frames = {id: generator.integers(0, 256, (count, 16, 16, 3), dtype=np.uint8) for id, count in videos.items()}
-    write_shard(path, 16, videos, lambda id: iter([frames[id]]))
+    write_shard(path, 16, whole_videos(videos), lambda id: iter([frames[id]]))
     return path
 
 
@@ -59,6 +59,21 @@ def test_every_window_has_its_moments(tmp_path, shard, autoencoder):
     expected = torch.stack([posterior.mean[0], posterior.logvar[0]]).numpy()
     np.testing.assert_allclose(cache[4], expected, rtol=1e-3, atol=1e-4)  # float16
     assert len(LatentDataset([latents])) == 5
+
+
+def test_windows_of_pieces_that_are_not_square(tmp_path, autoencoder):
+    frames = np.random.default_rng(0).integers(0, 256, (12, 16, 24, 3), dtype=np.uint8)
+    source, latents = tmp_path / "train-000.npy", tmp_path / "latents.npy"
+    write_shard(source, (16, 24), [Entry("a", (5, 7), "a")], lambda id: [frames])
+    settings = config().replace(clip={"resolution": [16, 24], "length": 4, "step": 2})
+    encode.run(settings, shard=source, autoencoder=autoencoder, latents=latents)
+    assert json.loads(latents.with_suffix(".json").read_text())["windows"] == [["a", 0], ["a", 5], ["a", 7]]
+    cache = np.load(latents)
+    assert cache.shape == (3, 2, 4, 1, 2, 3)
+    network = load_autoencoder(autoencoder)
+    with torch.no_grad():
+        posterior = network.encode(torch.from_numpy(frames[5:9]).permute(3, 0, 1, 2)[None] / 127.5 - 1)
+    np.testing.assert_allclose(cache[1, 0], posterior.mean[0], rtol=1e-3, atol=1e-4)  # float16
 
 
 def test_a_window_does_not_depend_on_how_many_share_its_batch(tmp_path, autoencoder):

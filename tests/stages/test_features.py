@@ -6,7 +6,7 @@ import torch
 
 from lvdm.config import NetworkFile
 from lvdm.data.config import ClipConfig
-from lvdm.data.shards import write_shard
+from lvdm.data.shards import Entry, whole_videos, write_shard
 from lvdm.evaluation.config import DetectorConfig, ResizeConfig, SelectionConfig
 from lvdm.evaluation.preprocessing import through_jpeg
 from lvdm.files import content_hash
@@ -26,7 +26,7 @@ def write(path, videos: dict[str, int]):
         generator = np.random.default_rng(sum(name.encode()))
         yield generator.integers(0, 256, (videos[name], 16, 16, 3), dtype=np.uint8)
 
-    write_shard(path, 16, videos, frames)
+    write_shard(path, 16, whole_videos(videos), frames)
     return path
 
 
@@ -76,8 +76,37 @@ def test_real_clips_are_ordered_by_video(shards, tmp_path):
     found = run(tmp_path / "real.npz", shards=shards)
     assert found["videos"].tolist() == ["anna"] * 3 + ["bert"] * 3 + ["carl"] * 3 + ["dora"] * 3
     assert found["firsts"].tolist() == [0, 2, 4] * 4
+    assert found["groups"].tolist() == found["videos"].tolist()
     assert found["runs"].tolist() == [list(range(12))]
     assert found["values"].shape == (12, 64)
+
+
+def test_real_clips_lie_in_pieces_and_know_their_group(tmp_path):
+    frames = np.random.default_rng(0).integers(0, 256, (14, 16, 16, 3), dtype=np.uint8)
+    entries = [Entry("anna-2", (5, 3, 6), "anna"), Entry("anna-1", (14,), "anna"), Entry("bert", (1, 13), "bert")]
+    write_shard(tmp_path / "train-000.npy", 16, entries, lambda name: [frames])
+    found = run(tmp_path / "real.npz", shards=[tmp_path / "train-000.npy"])
+    assert found["videos"].tolist() == ["anna-1"] * 6 + ["anna-2"] * 3 + ["bert"] * 5
+    assert found["groups"].tolist() == ["anna"] * 9 + ["bert"] * 5
+    assert found["firsts"].tolist() == [0, 2, 4, 6, 8, 10, *(0, 8, 10), *(1, 3, 5, 7, 9)]
+    # The same frames give the same features, wherever they lie.
+    np.testing.assert_allclose(found["values"][7], found["values"][4], rtol=1e-4, atol=1e-5)
+
+
+def test_clips_that_are_not_square(frame_network, tmp_path):
+    frames = np.random.default_rng(0).integers(0, 256, (8, 16, 24, 3), dtype=np.uint8)
+    write_shard(tmp_path / "train-000.npy", (16, 24), [Entry("anna", (8,), "anna")], lambda name: [frames])
+    config = CONFIG.replace(clip={"resolution": [16, 24], "length": 4, "step": 2})
+    assert run(tmp_path / "real.npz", config, shards=[tmp_path / "train-000.npy"])["values"].shape == (3, 64)
+    assert run(tmp_path / "noise.npz", config, noise=3)["values"].shape == (3, 64)
+    network, detector = frame_network
+    config = config.replace(detector=detector.model_dump(mode="json"))
+    found = run(tmp_path / "frames.npz", config, shards=[tmp_path / "train-000.npy"], network=network)
+    np.testing.assert_allclose(found["values"], frames.mean(axis=(1, 2)) / 127.5 - 1, atol=1e-5)
+    # A protocol that resizes compares squares: the shorter side is scaled, and the centre cut out.
+    resize = config.replace(resize={"size": 16}, clip={"resolution": 16, "length": 4, "step": 2})
+    found = run(tmp_path / "squares.npz", resize, shards=[tmp_path / "train-000.npy"], network=network)
+    np.testing.assert_allclose(found["values"], frames[:, :, 4:20].mean(axis=(1, 2)) / 127.5 - 1, atol=1e-5)
 
 
 def test_real_clips_do_not_depend_on_the_shards(shards, tmp_path):
@@ -118,8 +147,8 @@ def test_at_most_so_many_clips(shards, tmp_path):
 def test_real_videos_that_are_too_short_are_left_out_with_a_remark(shards, tmp_path, caplog):
     short = write(tmp_path / "train-002.npy", {"emil": 3})
     assert "emil" not in run(tmp_path / "real.npz", shards=[*shards, short])["videos"]
-    assert "1 of 5 real videos are shorter than a clip" in caplog.text
-    with pytest.raises(ValueError, match="none of 1 videos has the 4 frames that a clip spans"):
+    assert "1 of 5 real videos are left out, as none of their continuous pieces is as long as a clip" in caplog.text
+    with pytest.raises(ValueError, match="none of 1 videos has the 4 continuous frames that a clip spans"):
         run(tmp_path / "real.npz", shards=[short])
 
 
@@ -139,7 +168,7 @@ def test_generated_clips_do_not_depend_on_chunks(clips, tmp_path):
     found = run(tmp_path / "a.npz", clips=paths, store=tmp_path / "parts-a")
     run(tmp_path / "b.npz", clips=[clips], store=tmp_path / "parts-b")
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
-    assert found["videos"].tolist() == [str(number) for number in range(7)]
+    assert found["videos"].tolist() == found["groups"].tolist() == [str(number) for number in range(7)]
 
 
 def test_what_was_computed_before_changes_nothing(clips, tmp_path):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from lvdm.data.config import ClipConfig
-from lvdm.data.shards import write_shard
+from lvdm.data.shards import Entry, whole_videos, write_shard
 from lvdm.evaluation.config import SelectionConfig
 from lvdm.stages import features, memorise
 from lvdm.stages.config import FeaturesConfig, MemoriseConfig
@@ -27,7 +27,7 @@ def files(tmp_path):
     """Features and videos: of four generated clips, number 2 is a clip of anna with one value changed."""
     for split, names in (("train", ["anna", "bert"]), ("heldout", ["carl"])):
         lengths = dict.fromkeys(names, 13)
-        write_shard(tmp_path / f"{split}-000.npy", 16, lengths, lambda name: [video(name, 13)])
+        write_shard(tmp_path / f"{split}-000.npy", 16, whole_videos(lengths), lambda name: [video(name, 13)])
         features.run(REFERENCE, shards=[tmp_path / f"{split}-000.npy"], features=tmp_path / f"{split}.npz")
     clips = np.random.default_rng(0).integers(0, 256, (4, 4, 16, 16, 3), dtype=np.uint8)
     clips[2] = video("anna", 13)[4:11:2]
@@ -84,8 +84,21 @@ def test_without_held_out_clips(files, tmp_path):
     assert summary == {}
 
 
+def test_held_out_clips_of_trained_groups_are_not_compared(files, tmp_path, caplog):
+    """A sibling of what is trained on is near to it, which would make copies look usual."""
+    entries = [Entry("anna-2", (13,), "anna"), Entry("carl", (13,), "carl")]
+    write_shard(tmp_path / "heldout-001.npy", 16, entries, lambda name: [video(name, 13)])
+    features.run(REFERENCE, shards=[tmp_path / "heldout-001.npy"], features=tmp_path / "siblings.npz")
+    table, summary, _ = run(tmp_path, {**files, "heldout": tmp_path / "siblings.npz"})
+    assert table[table.kind == "heldout"]["clip"].tolist() == [f"carl:{first}" for first in (0, 2, 4, 6)]
+    assert "4 of 8 held-out clips are not compared" in caplog.text
+    assert "(anna)" in caplog.text
+    _, alone, _ = run(tmp_path, files)
+    assert summary == pytest.approx(alone, rel=1e-5)
+
+
 def test_without_training_clips(files, tmp_path):
-    write_shard(tmp_path / "train-001.npy", 16, {}, lambda name: [])
+    write_shard(tmp_path / "train-001.npy", 16, [], lambda name: [])
     features.run(REFERENCE, shards=[tmp_path / "train-001.npy"], features=tmp_path / "none.npz")
     table, summary, pairs = run(tmp_path, {**files, "train": tmp_path / "none.npz"})
     assert table.empty

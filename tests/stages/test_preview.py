@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lvdm.data.config import ClipConfig
-from lvdm.data.shards import write_shard
+from lvdm.data.shards import Entry, whole_videos, write_shard
 from lvdm.data.video import read_frames
 from lvdm.stages import preview
 from lvdm.stages.config import PreviewConfig
@@ -55,9 +55,26 @@ def test_windows_of_the_shards_are_spread_over_their_videos(tmp_path):
     second = {"b": flat_frames(120, 4), "c": flat_frames(200, 20)}
     for number, videos in enumerate([first, {}, second]):
         lengths = {id: len(frames) for id, frames in videos.items()}
-        write_shard(tmp_path / f"train-{number:03}.npy", 16, lengths, lambda id, videos=videos: [videos[id]])
+        write_shard(
+            tmp_path / f"train-{number:03}.npy", 16, whole_videos(lengths), lambda id, videos=videos: [videos[id]]
+        )
     preview.run(CONFIG, shards=sorted(tmp_path.glob("*.npy")), folder=tmp_path / "real")
     np.testing.assert_allclose(levels(tmp_path / "real"), [40, 40, 120, 200], atol=3)
+
+
+def test_previews_of_real_clips_lie_in_pieces(tmp_path):
+    """Nine dark frames, then nine light ones: a clip of both would be of a brightness between."""
+    frames = np.concatenate([flat_frames(40, 9), flat_frames(200, 9)])
+    write_shard(tmp_path / "train-000.npy", 16, [Entry("a", (9, 9), "a")], lambda id: [frames])
+    preview.run(CONFIG.replace(videos=9), shards=[tmp_path / "train-000.npy"], folder=tmp_path / "real")
+    np.testing.assert_allclose(levels(tmp_path / "real"), [40] * 3 + [200] * 3, atol=3)
+
+
+def test_small_frames_that_are_not_square_keep_their_shape(tmp_path):
+    np.save(tmp_path / "0000.npy", np.full((1, 4, 16, 24, 3), 90, np.uint8))
+    preview.run(CONFIG.replace(videos=1), clips=[tmp_path / "0000.npy"], folder=tmp_path / "previews")
+    (file,) = (tmp_path / "previews").iterdir()
+    assert read_frames(file).shape == (4, 32, 48, 3)
 
 
 def test_large_frames_keep_their_size(tmp_path):
@@ -72,7 +89,7 @@ def test_exactly_one_source_and_some_clips(tmp_path):
         preview.run(CONFIG, folder=tmp_path / "previews")
     with pytest.raises(ValueError, match="either clips or shards"):
         preview.run(CONFIG, clips=[tmp_path / "a"], shards=[tmp_path / "b"], folder=tmp_path / "previews")
-    write_shard(tmp_path / "train-000.npy", 16, {}, lambda id: [])
+    write_shard(tmp_path / "train-000.npy", 16, [], lambda id: [])
     with pytest.raises(ValueError, match=r"no clips in .*train-000\.npy; lower data\.length"):
         preview.run(CONFIG, shards=[tmp_path / "train-000.npy"], folder=tmp_path / "previews")
     assert not (tmp_path / "previews").exists()

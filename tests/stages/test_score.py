@@ -22,10 +22,12 @@ MANIFOLD = ["precision", "recall", "density", "coverage"]
 FILE = {"path": "network.pt", "size": 1}
 
 
-def save(path, count: int, seed: int, videos=None, runs=None, **arrays):
+def save(path, count: int, seed: int, videos=None, runs=None, groups=None, **arrays):
     values = np.random.default_rng(seed).normal(size=(count, 8)).astype(np.float32)
+    videos = np.arange(count).astype(str) if videos is None else np.array(videos)
     rows = {
-        "videos": np.arange(count).astype(str) if videos is None else np.array(videos),
+        "videos": videos,
+        "groups": videos if groups is None else np.array(groups),
         "firsts": np.zeros(count, np.int64),
         "runs": np.arange(count)[None] if runs is None else np.array(runs),
     }
@@ -165,6 +167,30 @@ def test_halves_of_clips_where_videos_are_too_few(videos, tmp_path):
     assert row["low"] == ""  # one video says nothing of others
 
 
+def test_halves_share_no_group(tmp_path):
+    """Four videos of three patients: without groups, the two of the first patient go to both halves."""
+    videos = np.repeat(["a1", "a2", "b", "c"], [6, 5, 4, 3])
+    real, values = save(tmp_path / "real.npz", len(videos), 0, videos, groups=[name[0] for name in videos])
+    row = run(tmp_path, model="real", real=real).iloc[0]
+    first = np.isin(videos, ["a1", "a2"])
+    assert sorted([row["n_real"], row["n_fake"]]) == [7, 11]
+    assert "halves of 1 and 2 groups, none in both" in row["note"]
+    assert row["value"] == pytest.approx(frechet_distance(values[first], values[~first]), rel=1e-9)
+
+
+def test_resamples_are_of_groups(tmp_path):
+    """The interval is that of groups, whatever the videos are called; three groups are too few for one."""
+    fake, _ = save(tmp_path / "fake.npz", 30, 1)
+    by_group = list("abcd") * 10
+    single, _ = save(tmp_path / "single.npz", 40, 0, by_group)
+    many, _ = save(tmp_path / "many.npz", 40, 0, np.arange(40).astype(str), groups=by_group)
+    few, _ = save(tmp_path / "few.npz", 40, 0, by_group, groups=["a" if name == "d" else name for name in by_group])
+    expected, found, none = (run(tmp_path, real=real, fake=fake).drop(columns="note") for real in (single, many, few))
+    pd.testing.assert_frame_equal(found, expected)
+    assert (found["low"].head(2) != "").any()
+    assert (none["low"] == "").all()
+
+
 def test_few_clips_are_remarked_on(tmp_path):
     real, _ = save(tmp_path / "real.npz", 40, 0)
     for count, remarked in ((8, True), (9, False)):
@@ -201,7 +227,8 @@ def test_twice_the_same_bytes_on_any_number_of_cores(tmp_path):
 
 def test_features_of_different_detectors(tmp_path):
     real, _ = save(tmp_path / "real.npz", 10, 0)
-    rows = {"videos": np.array(["a"] * 10), "firsts": np.zeros(10, int), "runs": np.arange(10)[None]}
+    names = np.array(["a"] * 10)
+    rows = {"videos": names, "groups": names, "firsts": np.zeros(10, int), "runs": np.arange(10)[None]}
     np.savez(tmp_path / "fake.npz", values=np.zeros((10, 5), np.float32), **rows)
     with pytest.raises(ValueError, match="same detector"):
         run(tmp_path, real=real, fake=tmp_path / "fake.npz")

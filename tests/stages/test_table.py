@@ -140,6 +140,7 @@ def test_what_stage_score_says_of_too_few_clips_is_a_warning(clips, quality, tmp
             tmp_path / f"{name}.npz",
             values=np.random.default_rng(len(name)).normal(size=(clips, 8)).astype(np.float32),
             videos=np.array([f"video-{number}" for number in range(clips)]),
+            groups=np.array([f"video-{number}" for number in range(clips)]),
             firsts=np.zeros(clips, dtype=np.int64),
             runs=np.arange(clips)[None],
         )

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lvdm.config import ConfigError, parse
-from lvdm.data.shards import write_shard
+from lvdm.data.shards import whole_videos, write_shard
 from lvdm.files import write_json
 from lvdm.models.autoencoder import VideoAutoencoder
 from lvdm.models.weights import load_autoencoder, save_model
@@ -68,7 +68,7 @@ def make_shard(path: Path, videos: dict[str, int], seed: int) -> Path:
         fields = light * generator.integers(0, 256, (2, 2, 3))
         yield fields.astype(np.uint8).repeat(8, axis=1).repeat(8, axis=2)
 
-    write_shard(path, 16, videos, read)
+    write_shard(path, 16, whole_videos(videos), read)
     return path
 
 
