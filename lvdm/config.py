@@ -33,6 +33,11 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
+    @classmethod
+    def complete(cls, data: Any) -> Any:
+        """``data`` with what follows from it, before it is validated. Raises :class:`ConfigError`."""
+        return data
+
     def to_json(self) -> str:
         """The complete configuration (defaults included) as canonical JSON: sorted keys, one line."""
         return json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
@@ -102,6 +107,10 @@ def parse(cls: type[ConfigT], data: Any, source: str) -> ConfigT:
 
     ``source`` (a file name, say) opens the error message. Raises :class:`ConfigError`.
     """
+    try:
+        data = cls.complete(data)
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from None
     try:
         # Through JSON, where lists stand for tuples and strings for paths also in strict mode.
         return cls.model_validate_json(json.dumps(_numbers(data)))

@@ -21,13 +21,14 @@ from lvdm.data.groups import assign_groups, join, share_note
 from lvdm.data.siblings import find_siblings
 from lvdm.data.splits import split_videos
 from lvdm.evaluation.config import ProtocolConfig
+from lvdm.installation import shipped
 from lvdm.stages.parts import for_dataset
 from lvdm.stages.pipeline import RESERVED_DATASETS, DatasetConfig, ExternalConfig, PipelineConfig
 
 DEMO = "demo"  # the data set that section `demo` makes the videos of
 
 # A protocol given by its name alone.
-_PROTOCOLS = Path(__file__).parents[2] / "config" / "protocols"
+_PROTOCOLS = shipped("protocols")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+.-]*")
 
 # Wildcards and path variables, which Snakemake replaces in every path, with no way to quote them.
