@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -193,6 +194,17 @@ def unpack(files: Iterable[str], root: Path) -> Path:
     return root
 
 
+@pytest.fixture(scope="module")
+def folder_of(tmp_path_factory) -> Callable[[str], Path]:
+    """The folder that the archive of a recipe is unpacked in, once for all tests that change nothing in it."""
+
+    @cache
+    def folder(recipe: str) -> Path:
+        return unpack(ARCHIVES[recipe]().files(), tmp_path_factory.mktemp(recipe) / "archive")
+
+    return folder
+
+
 def found(recipe: str, folder: Path, **entry) -> sources.Videos:
     entry = {"recipe": recipe, "folder": str(folder), **entry}
     data = {"results": str(folder.parent / "results"), "datasets": {"public": entry}}
@@ -214,9 +226,8 @@ def test_every_recipe_has_an_archive():
 
 
 @pytest.mark.parametrize("recipe", ARCHIVES)
-def test_a_recipe_lists_its_videos_and_their_groups(recipe, tmp_path):
-    archive = ARCHIVES[recipe]()
-    folder = unpack(archive.files(), tmp_path / "archive")
+def test_a_recipe_lists_its_videos_and_their_groups(recipe, folder_of):
+    archive, folder = ARCHIVES[recipe](), folder_of(recipe)
     videos = found(recipe, folder)
     stated = groups(videos, folder)
     assert {path: group for path, group in stated.items() if path not in archive.odd} == archive.videos
@@ -226,20 +237,19 @@ def test_a_recipe_lists_its_videos_and_their_groups(recipe, tmp_path):
 
 
 @pytest.mark.parametrize("recipe", ARCHIVES)
-def test_no_group_is_on_both_sides(recipe, tmp_path):
-    folder = unpack(ARCHIVES[recipe]().files(), tmp_path / "archive")
+def test_no_group_is_on_both_sides(recipe, folder_of):
     for share in (0.1, 0.5):
-        videos = found(recipe, folder, override={"data": {"split": {"heldout": share}}})
+        videos = found(recipe, folder_of(recipe), override={"data": {"split": {"heldout": share}}})
         sides = {group: {videos.sides[id] for id in ids} for group, ids in videos.members.items()}
         assert set(map(len, sides.values())) == {1}
         assert {side for found in sides.values() for side in found} == {TRAIN, HELDOUT}
 
 
 @pytest.mark.parametrize("recipe", ARCHIVES)
-def test_two_machines_have_the_same_list(recipe, tmp_path):
+def test_two_machines_have_the_same_list(recipe, folder_of, tmp_path):
     files = list(ARCHIVES[recipe]().files())
-    one = found(recipe, unpack(files, tmp_path / "one" / "archive"))
-    other = found(recipe, unpack(reversed(files), tmp_path / "other machine" / "d" / "[copy] archive"))
+    one = found(recipe, folder_of(recipe))
+    other = found(recipe, unpack(reversed(files), tmp_path / "other machine" / "[copy] of it"))
     assert listed_hash(one) == listed_hash(other)
     assert (one.groups, one.sides) == (other.groups, other.sides)
 
@@ -248,9 +258,9 @@ FOLDS = [(name, fold) for name in recipes.names() for fold in recipes.read(name)
 
 
 @pytest.mark.parametrize(("recipe", "fold"), FOLDS)
-def test_a_published_fold_is_held_out_whole(recipe, fold, tmp_path):
+def test_a_published_fold_is_held_out_whole(recipe, fold, folder_of):
     archive = ARCHIVES[recipe]()
-    videos = found(recipe, unpack(archive.files(), tmp_path / "archive"), fold=fold)
+    videos = found(recipe, folder_of(recipe), fold=fold)
     published = set(recipes.read(recipe).folds[fold])
     assert {videos.groups[id] for id, side in videos.sides.items() if side == HELDOUT} == published
     assert {videos.groups[id] for id, side in videos.sides.items() if side == TRAIN} == (
