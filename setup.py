@@ -1,6 +1,6 @@
 """What pyproject.toml cannot say: files of config/ that the package reads by name are installed as parts of it.
 
-In a checkout they are read where they are; ``lvdm.installation.shipped`` finds both.
+In a checkout they are read where they are; ``lvdm.config.shipped`` finds both.
 """
 
 from setuptools import find_packages, setup

@@ -20,6 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 ConfigT = TypeVar("ConfigT", bound="Config")
 
+_PACKAGE = Path(__file__).parent
+
 # YAML 1.1 reads 1e-4 (no dot) as a string; a researcher means a number.
 _EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
@@ -123,6 +125,12 @@ def parse(cls: type[ConfigT], data: Any, source: str) -> ConfigT:
 def load(cls: type[ConfigT], path: str | Path) -> ConfigT:
     """Read and validate a YAML or JSON file. Raises :class:`ConfigError` that names the file."""
     return parse(cls, read_mapping(path), source=str(path))
+
+
+def shipped(kind: str) -> Path:
+    """The folder of the files of ``config/KIND`` that come with the package: in it, or beside it in a checkout."""
+    installed = _PACKAGE / "shipped" / kind  # setup.py puts it there
+    return installed if installed.is_dir() else _PACKAGE.parent / "config" / kind
 
 
 def read_mapping(path: str | Path) -> dict[str, Any]:

@@ -17,14 +17,7 @@ from lvdm.findings import Finding, fail, ok
 DISTRIBUTION = "lvdm-endoscopy"
 COMMANDS = ("snakemake", "lvdm")
 
-_PACKAGE = Path(__file__).parent
-_PROJECT = _PACKAGE.parent / "pyproject.toml"
-
-
-def shipped(kind: str) -> Path:
-    """The folder of the files of ``config/KIND`` that come with the package: in it, or beside it in a checkout."""
-    installed = _PACKAGE / "shipped" / kind  # setup.py puts it there
-    return installed if installed.is_dir() else _PACKAGE.parent / "config" / kind
+_PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 
 
 def check_versions() -> Iterator[Finding]:

@@ -5,9 +5,8 @@ from functools import cache
 from pathlib import PurePosixPath
 from typing import Any
 
-from lvdm.config import ConfigError, load, merge
+from lvdm.config import ConfigError, load, merge, shipped
 from lvdm.data.config import RecipeConfig
-from lvdm.installation import shipped
 
 # Keys of a data set that a recipe can fill in; where the videos are is one choice of three keys.
 _PLACE = ("videos", "frames")

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lvdm.config import Config, ConfigError, NetworkFile, parse, read_mapping
+from lvdm.config import Config, ConfigError, NetworkFile, parse, read_mapping, shipped
 from lvdm.data import catalog
 from lvdm.data.catalog import Listing, VideoSource
 from lvdm.data.contents import equal_contents
@@ -21,7 +21,6 @@ from lvdm.data.groups import assign_groups, join, share_note
 from lvdm.data.siblings import find_siblings
 from lvdm.data.splits import split_videos
 from lvdm.evaluation.config import ProtocolConfig
-from lvdm.installation import shipped
 from lvdm.stages.parts import for_dataset
 from lvdm.stages.pipeline import RESERVED_DATASETS, DatasetConfig, ExternalConfig, PipelineConfig
 
