@@ -81,9 +81,9 @@ def find_videos(
 
     ``videos`` are globs (``**`` descends) of video files; ``frames`` is a folder that holds a folder of
     images for each video, at any depth, or a glob of such folders. ``dataset`` and ``page`` (where it is to be
-    had) are for the message alone. What lies in the folders ``exclude``, or in the results of any run of the pipeline, is
-    never listed. An identifier is the path relative to the folder that all globs have in common, without
-    suffix; a short hash is appended where the name had to be changed or is used twice. Each video is a
+    had) are for the message alone. What lies in the folders ``exclude``, or in the results of any run of the
+    pipeline, is never listed. An identifier is the path relative to the folder that all globs have in common,
+    without suffix; a short hash is appended where the name had to be changed or is used twice. Each video is a
     group of its own.
 
     Raises :class:`EmptyDatasetError` when there is nothing, ``ValueError`` when a glob finds no video, and
