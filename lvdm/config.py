@@ -20,6 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 ConfigT = TypeVar("ConfigT", bound="Config")
 
+_PACKAGE = Path(__file__).parent
+
 # YAML 1.1 reads 1e-4 (no dot) as a string; a researcher means a number.
 _EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
@@ -32,6 +34,11 @@ class Config(BaseModel):
     """Base of all configuration classes: immutable, no unknown keys, no silent conversion."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    @classmethod
+    def complete(cls, data: Any) -> Any:
+        """``data`` with what follows from it, before it is validated. Raises :class:`ConfigError`."""
+        return data
 
     def to_json(self) -> str:
         """The complete configuration (defaults included) as canonical JSON: sorted keys, one line."""
@@ -103,6 +110,10 @@ def parse(cls: type[ConfigT], data: Any, source: str) -> ConfigT:
     ``source`` (a file name, say) opens the error message. Raises :class:`ConfigError`.
     """
     try:
+        data = cls.complete(data)
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from None
+    try:
         # Through JSON, where lists stand for tuples and strings for paths also in strict mode.
         return cls.model_validate_json(json.dumps(_numbers(data)))
     except ValidationError as error:
@@ -114,6 +125,12 @@ def parse(cls: type[ConfigT], data: Any, source: str) -> ConfigT:
 def load(cls: type[ConfigT], path: str | Path) -> ConfigT:
     """Read and validate a YAML or JSON file. Raises :class:`ConfigError` that names the file."""
     return parse(cls, read_mapping(path), source=str(path))
+
+
+def shipped(kind: str) -> Path:
+    """The folder of the files of ``config/KIND`` that come with the package: in it, or beside it in a checkout."""
+    installed = _PACKAGE / "shipped" / kind  # setup.py puts it there
+    return installed if installed.is_dir() else _PACKAGE.parent / "config" / kind
 
 
 def read_mapping(path: str | Path) -> dict[str, Any]:

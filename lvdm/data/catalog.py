@@ -10,6 +10,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from glob import has_magic
+from itertools import chain
 from pathlib import Path
 
 from lvdm.data.search import Found, Walk, identity, links_in, search, split_pattern
@@ -78,10 +80,10 @@ def find_videos(
     """The videos of a data set, each once, whatever links lead to it.
 
     ``videos`` are globs (``**`` descends) of video files; ``frames`` is a folder that holds a folder of
-    images for each video, at any depth. ``dataset`` and ``page`` (where it is to be had) are for the
-    message alone. What lies in the folders ``exclude``, or in the results of any run of the pipeline, is
-    never listed. An identifier is the path relative to the folder that all globs have in common, without
-    suffix; a short hash is appended where the name had to be changed or is used twice. Each video is a
+    images for each video, at any depth, or a glob of such folders. ``dataset`` and ``page`` (where it is to be
+    had) are for the message alone. What lies in the folders ``exclude``, or in the results of any run of the
+    pipeline, is never listed. An identifier is the path relative to the folder that all globs have in common,
+    without suffix; a short hash is appended where the name had to be changed or is used twice. Each video is a
     group of its own.
 
     Raises :class:`EmptyDatasetError` when there is nothing, ``ValueError`` when a glob finds no video, and
@@ -98,7 +100,7 @@ def find_videos(
     root = Path(absolute if any(map(os.path.isabs, roots)) else os.path.relpath(absolute))
     nothing = _nothing(dataset, root, page)
     if frames is not None:
-        paths, notes = _frame_folders(root, exclude, nothing)
+        paths, notes = _frame_folders(frames, root, exclude, nothing)
     else:
         paths, notes = _video_files(globs, exclude, nothing)
     paths, again = _each_once(paths)
@@ -113,7 +115,8 @@ def find_videos(
 def fixed_roots(globs: Iterable[str], frames: str | None) -> list[str]:
     """The folders that videos are looked for in: of each glob that up to its first wildcard."""
     if frames is not None:
-        return [os.path.normpath(os.path.expanduser(frames))]  # noqa: PTH111
+        frames = os.path.normpath(os.path.expanduser(frames))  # noqa: PTH111
+        return [split_pattern(frames)[0] if _is_glob(frames) else frames]
     return [split_pattern(os.path.expanduser(pattern))[0] for pattern in globs]  # noqa: PTH111
 
 
@@ -200,13 +203,20 @@ def _no_video(pattern: str, found: Found, nothing: str) -> ValueError:
     return EmptyDatasetError(f"{nothing} ({pattern} matches nothing.)")
 
 
-def _frame_folders(root: Path, exclude: Sequence[Path], nothing: str) -> tuple[set[str], list[str]]:
-    """The folders below ``root`` that hold images, and notes on what else is there."""
+def _is_glob(frames: str) -> bool:
+    """Whether the place of frame folders is a glob: a folder may have its characters in its name."""
+    return has_magic(frames) and not os.path.isdir(frames)  # noqa: PTH112
+
+
+def _frame_folders(frames: str, root: Path, exclude: Sequence[Path], nothing: str) -> tuple[set[str], list[str]]:
+    """The folders that hold images, in ``root`` or in what a glob matches, and notes on what else is there."""
     if not root.is_dir():
         raise EmptyDatasetError(nothing)
+    frames = os.path.normpath(os.path.expanduser(frames))  # noqa: PTH111
+    tops = sorted(search(frames, exclude).folders) if _is_glob(frames) else [str(root)]
     walk = Walk(exclude)
     folders, videos = set(), 0
-    for folder in walk.descend(str(root)):
+    for folder in chain.from_iterable(map(walk.descend, tops)):
         entries = walk.entries(folder)
         if any(is_image(entry.name) and entry.is_file() for entry in entries):
             folders.add(folder)

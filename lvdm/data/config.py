@@ -162,3 +162,52 @@ class GroupConfig(Config):
         except re.error as error:
             raise ValueError(f"{self.pattern!r} is no regular expression: {error}") from None
         return self
+
+
+class RateConfig(Config):
+    """How fast the frames of a public data set follow each other, and what that says of the patient."""
+
+    frames: float | None = Field(gt=0, description="Frames/s of the files; null: not published.")
+    meaning: str = Field(min_length=1, description="What a second of the files is in the examination.")
+
+
+class LabelsConfig(Config):
+    """Labels that come with a public data set."""
+
+    what: str = Field(min_length=1, description="What they tell, e.g. phases of the operation.")
+    files: str = Field(min_length=1, description="Where they are: a path or a glob below `folder`, or a page.")
+    columns: tuple[str, ...] = Field((), description="Columns of these files, in their order.")
+    of: Literal["frames", "videos", "images"] = Field(
+        description="What one label belongs to; `images` are not among the videos."
+    )
+
+
+class RecipeConfig(Config):
+    """A public data set: where its videos are in the download, and what is published of them."""
+
+    title: str = Field(min_length=1)
+    page: str = Field(pattern="^https?://", description="Where the data set is to be had.")
+    licence: str = Field(min_length=1)
+    citation: str = Field(min_length=1)
+    sources: tuple[str, ...] = Field(min_length=1, description="Where the layout and all else stated here was read.")
+    layout: str = Field(min_length=1, description="Folders and names as they are unpacked into `folder`.")
+    folder: str = Field(min_length=1, description="Folder that the data set is looked for in.")
+    videos: str | tuple[str, ...] | None = Field(None, description="Glob or globs of video files, below `folder`.")
+    frames: str | None = Field(None, description="Folder, or glob of folders, with frame folders, below `folder`.")
+    group: str | None = Field(description="Regular expression; what its parentheses hold names the group.")
+    one_group: str = Field(min_length=1, description="What a group is: a patient, a procedure, a lesion.")
+    patients: str = Field(min_length=1, description="What the published metadata tell of patients, and what not.")
+    rate: RateConfig
+    labels: tuple[LabelsConfig, ...] = Field(())
+    folds: dict[str, tuple[str, ...]] = Field({}, description="Published folds, as the names of groups.")
+    test_fold: str | None = Field(None, description="The fold that is the official test set, where there is one.")
+    notes: tuple[str, ...] = Field((), description="Sentences that a user of the data set should read.")
+    override: dict[str, dict[str, Any]] = Field({}, description="Sections that differ for this data set.")
+
+    @model_validator(mode="after")
+    def _one_source(self):
+        if (self.videos is None) == (self.frames is None):
+            raise ValueError("a recipe has either `videos` or `frames`")
+        if self.test_fold is not None and self.test_fold not in self.folds:
+            raise ValueError(f"`test_fold` {self.test_fold} is none of the folds {', '.join(self.folds) or '(none)'}")
+        return self

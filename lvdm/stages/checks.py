@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from lvdm.config import ComputeConfig, NetworkFile
-from lvdm.data import recording, video
+from lvdm.data import recipes, recording, video
 from lvdm.data.splits import HELDOUT, TRAIN
 from lvdm.files import verify
 from lvdm.findings import Finding, fail, ok, warning
@@ -41,7 +41,7 @@ def check_decoder() -> Iterator[Finding]:
 
 
 def check_videos(pipeline: PipelineConfig, name: str) -> tuple[list[Finding], int]:
-    """The videos of a data set, and about how many frames a run extracts of them."""
+    """The videos of a data set, what its recipe notes, and about how many frames a run extracts of them."""
     subject = f"data set {name}"
     try:
         videos = sources.videos(pipeline, name)
@@ -54,7 +54,8 @@ def check_videos(pipeline: PipelineConfig, name: str) -> tuple[list[Finding], in
         return found, pipeline.demo.patients * pipeline.demo.frames
     whole = for_dataset(pipeline, name)
     frames, unreadable = estimate_frames(paths, whole.data.fps)
-    return [*_videos(subject, whole, paths, frames, unreadable), *known], frames
+    noted = [ok(subject, note) for note in recipes.notes(pipeline.datasets[name].recipe)]
+    return [*_videos(subject, whole, paths, frames, unreadable), *known, *noted], frames
 
 
 def check_files(pipeline: PipelineConfig, name: str) -> Iterator[Finding]:

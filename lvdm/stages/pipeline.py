@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from lvdm.config import ComputeConfig, Config
+from lvdm.data import recipes
 from lvdm.data.config import (
     ClipConfig,
     CropConfig,
@@ -162,11 +163,18 @@ class ExternalConfig(Config):
 class DatasetConfig(Config):
     """One data set: where its videos are, and what differs for it from the sections below."""
 
+    recipe: str | None = Field(
+        None, description="A public data set by its name in config/datasets; it fills in what is not given."
+    )
+    folder: str | None = Field(None, description="With `recipe`: where the data set is, in place of data/NAME.")
+    fold: str | None = Field(None, description="With `recipe`: the published fold that is held out.")
     videos: str | tuple[str, ...] | None = Field(
         None, description="Glob or globs of video files, of any container that ffmpeg reads; ** descends."
     )
     frames: str | None = Field(
-        None, description="Folder of frame folders, one a video (the layout of StyleGAN-V and Endora)."
+        None,
+        description="Folder of frame folders, one per video (the layout of StyleGAN-V and Endora), or a glob of "
+        "such folders.",
     )
     page: str | None = Field(None, description="Where the data set is to be had; shown when it is missing.")
     group: GroupConfig | None = Field(
@@ -182,7 +190,9 @@ class DatasetConfig(Config):
     @model_validator(mode="after")
     def _one_source(self):
         if (self.videos is None) == (self.frames is None):
-            raise ValueError("give either `videos` (a glob) or `frames` (a folder of frame folders)")
+            raise ValueError("give either `videos` (a glob), `frames` (a folder of frame folders), or a `recipe`")
+        if self.recipe is None and (self.folder is not None or self.fold is not None):
+            raise ValueError("`folder` and `fold` are those of a recipe; give its name as `recipe`")
         return self
 
 
@@ -201,6 +211,13 @@ class PipelineConfig(Config):
     report: ReportConfig = ReportConfig()
     compute: ComputeConfig = ComputeConfig()
     demo: DemoConfig | None = None
+
+    @classmethod
+    def complete(cls, data: Any) -> Any:
+        """With what the recipes of data sets say."""
+        if not isinstance(data, dict) or not isinstance(data.get("datasets"), dict):
+            return data
+        return {**data, "datasets": {name: recipes.complete(name, entry) for name, entry in data["datasets"].items()}}
 
     @model_validator(mode="after")
     def _names_are_free(self):

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lvdm.config import Config, ConfigError, NetworkFile, parse, read_mapping
+from lvdm.config import Config, ConfigError, NetworkFile, parse, read_mapping, shipped
 from lvdm.data import catalog
 from lvdm.data.catalog import Listing, VideoSource
 from lvdm.data.contents import equal_contents
@@ -28,7 +28,7 @@ from lvdm.stages.pipeline import RESERVED_DATASETS, DatasetConfig, ExternalConfi
 DEMO = "demo"  # the data set that section `demo` makes the videos of
 
 # A protocol given by its name alone.
-_PROTOCOLS = Path(__file__).parents[2] / "config" / "protocols"
+_PROTOCOLS = shipped("protocols")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+.-]*")
 
 # Wildcards and path variables, which Snakemake replaces in every path, with no way to quote them.

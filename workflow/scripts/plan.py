@@ -12,7 +12,7 @@ from itertools import product
 from pathlib import Path
 
 from lvdm.config import Config, ConfigError
-from lvdm.data import catalog
+from lvdm.data import catalog, recipes
 from lvdm.data.listing import Listed, listing_text
 from lvdm.data.splits import HELDOUT, TRAIN, shard_members
 from lvdm.evaluation.config import DetectorConfig, ProtocolConfig
@@ -314,4 +314,4 @@ def _notes(config: PipelineConfig, name: str) -> list[str]:
     notes = [f"{name}: {section}.pin_code holds, so changed code does not train it again" for section in pinned]
     if config.diffusion.task != "unconditional":
         notes.append(f"{name}: a model for {config.diffusion.task} is trained, but no clips are drawn with it")
-    return notes
+    return [*notes, *(f"{name}: {note}" for note in recipes.notes(config.datasets[name].recipe))]
