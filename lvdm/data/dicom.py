@@ -101,7 +101,7 @@ class Images:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 image = pixel_array(self._found, index=index if self.count > 1 else None)
-        except Exception as error:  # noqa: BLE001  decoders raise what they like; the file is at fault
+        except Exception as error:
             raise VideoError(f"{self.path}: image {index} cannot be decoded ({type(error).__name__})") from None
         return self._as_rgb(image)
 
@@ -109,7 +109,9 @@ class Images:
         if image.dtype != np.uint8:
             bits = int(self._found.get("BitsStored") or 16)
             signed = int(self._found.get("PixelRepresentation") or 0)
-            image = ((image.astype(np.int64) + (signed << (bits - 1))) >> max(0, bits - 8)).clip(0, 255).astype(np.uint8)
+            image = (
+                ((image.astype(np.int64) + (signed << (bits - 1))) >> max(0, bits - 8)).clip(0, 255).astype(np.uint8)
+            )
         if self._found.get("PhotometricInterpretation") == "MONOCHROME1":
             image = 255 - image
         return np.ascontiguousarray(image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2))

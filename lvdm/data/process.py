@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-
 # What ffmpeg says after the cause of a failure.
 _ECHOES = ("Task finished", "Terminating thread", "Nothing was written", "Conversion failed", "Error sending frames")
 

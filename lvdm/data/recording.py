@@ -252,7 +252,14 @@ def _numbers(names: list[str]) -> list[float]:
 def _images(path: Path, images: Images) -> Recording:
     rate = float(1 / np.median(np.diff(images.times))) if images.count > 1 else NOMINAL_FPS
     return Recording(
-        path, images.codec, "dicom", images.count, rate, images.count / rate, images=images, nominal_rate=not images.stated
+        path,
+        images.codec,
+        "dicom",
+        images.count,
+        rate,
+        images.count / rate,
+        images=images,
+        nominal_rate=not images.stated,
     )
 
 

@@ -16,11 +16,11 @@ from typing import Any
 from lvdm.config import Config, ConfigError, NetworkFile, parse, read_mapping, shipped
 from lvdm.data import catalog
 from lvdm.data.catalog import Listing, VideoSource
+from lvdm.data.config import as_written
 from lvdm.data.contents import equal_contents
 from lvdm.data.groups import assign_groups, join, share_note
 from lvdm.data.siblings import find_siblings
 from lvdm.data.splits import split_videos
-from lvdm.data.config import as_written
 from lvdm.evaluation.config import ProtocolConfig
 from lvdm.stages.parts import for_dataset
 from lvdm.stages.pipeline import RESERVED_DATASETS, DatasetConfig, ExternalConfig, PipelineConfig
@@ -131,7 +131,9 @@ def _joined_notes(grouped: list[VideoSource], copies: Mapping[str, str]) -> list
     """A line for each two groups that are one because the same file is in both; of groups that were configured."""
     label = {video.id: video.group for video in grouped}
     pairs = {(label[original], label[copy]) for copy, original in copies.items() if label[copy] != copy}
-    return [f"groups {one} and {other} hold the same file, so they are one" for one, other in sorted(pairs) if one != other]
+    return [
+        f"groups {one} and {other} hold the same file, so they are one" for one, other in sorted(pairs) if one != other
+    ]
 
 
 def _notes(

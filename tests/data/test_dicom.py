@@ -15,7 +15,8 @@ from lvdm.data import dicom
 from lvdm.data.inspection import inspect
 from lvdm.data.process import VideoError
 from lvdm.data.video import read_recording
-from lvdm.stages import extract, inspect as inspect_stage
+from lvdm.stages import extract
+from lvdm.stages import inspect as inspect_stage
 from lvdm.stages.config import ExtractConfig
 
 SYNTAXES = {"mpeg2": "1.2.840.10008.1.2.4.100", "h264": "1.2.840.10008.1.2.4.102", "hevc": "1.2.840.10008.1.2.4.107"}
@@ -131,7 +132,9 @@ def test_patients_are_told_apart_and_nothing_of_them_is_written(tmp_path, rng):
     out = tmp_path / "out"
     inspect_stage.run(video=paths[0], inspection=out / "a.json")
     config = ExtractConfig(clip={"resolution": 64, "length": 8})
-    extract.run(config, video=paths[0], inspection=out / "a.json", group=label, frames=out / "f.mkv", record=out / "f.json")
+    extract.run(
+        config, video=paths[0], inspection=out / "a.json", group=label, frames=out / "f.mkv", record=out / "f.json"
+    )
     assert json.loads((out / "f.json").read_text())["frames"] == 12
     for file in out.iterdir():
         content = file.read_bytes()

@@ -35,7 +35,9 @@ def probe(path: Path, clip: ClipConfig = CLIP, **settings) -> ManifestRow:
     """What the manifest says of a recording."""
     found = inspect(path)
     pictures = find_pictures([found], CropConfig(mode="none"))
-    return summarise(Listed("id", path), found, pictures, CuttingConfig(**{"clip": clip, "cut": KEEP} | settings), "auto")
+    return summarise(
+        Listed("id", path), found, pictures, CuttingConfig(**{"clip": clip, "cut": KEEP} | settings), "auto"
+    )
 
 
 def plan(found: Inspection, resolution: int, box=None, fps: float | None = None) -> tuple[Extraction, float]:
@@ -193,7 +195,10 @@ def test_frames_of_a_variable_rate_stay_as_they_are(make_video):
 
 
 def test_every_piece_has_its_own_size(make_video):
-    parts = [make_video(f"{size}.ts", "-c:v", "libx264", "-pix_fmt", "yuv420p", source=f"testsrc2=s={size}:r=25:d=1") for size in ("320x240", "640x480")]
+    parts = [
+        make_video(f"{size}.ts", "-c:v", "libx264", "-pix_fmt", "yuv420p", source=f"testsrc2=s={size}:r=25:d=1")
+        for size in ("320x240", "640x480")
+    ]
     joined = parts[0].with_name("joined.ts")
     joined.write_bytes(b"".join(part.read_bytes() for part in parts))
     path = make_video("joined.mkv", "-c", "copy", source=joined)

@@ -148,7 +148,9 @@ def test_folders_of_frames(tmp_path):
     for video, count in (("v1", 9), ("v2", 3)):
         (tmp_path / "frames" / video).mkdir(parents=True)
         for index in range(count):
-            Image.fromarray(generator.integers(0, 256, (24, 32, 3), np.uint8)).save(tmp_path / f"frames/{video}/{index}.png")
+            Image.fromarray(generator.integers(0, 256, (24, 32, 3), np.uint8)).save(
+                tmp_path / f"frames/{video}/{index}.png"
+            )
     probe.run(CONFIG, frames=str(tmp_path / "frames"), manifest=tmp_path / "manifest.csv")
     rows = read_manifest(tmp_path / "manifest.csv")
     assert [(row.id, row.usable, row.frames) for row in rows] == [("v1", True, 9), ("v2", False, 3)]
