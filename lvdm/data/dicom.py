@@ -25,7 +25,7 @@ SUFFIXES = frozenset({".dcm", ".dicom"})
 _SECRET = ".secret"
 _SECRET_BYTES = 32
 
-# Transfer syntaxes that wrap a video stream: MPEG-2, MPEG-4 AVC, HEVC, each also in fragments (DICOM PS3.5, A.4.5 to A.4.9).
+# Transfer syntaxes that wrap a video stream: MPEG-2, MPEG-4 AVC, HEVC (DICOM PS3.5, A.4.5 to A.4.9).
 _VIDEO_SYNTAXES = tuple(f"1.2.840.10008.1.2.4.{number}" for number in range(100, 109))
 
 

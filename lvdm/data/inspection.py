@@ -220,7 +220,7 @@ class _Samples:
 
 
 def _ranked(frames: list[np.ndarray], rank: int) -> np.ndarray:
-    """The value of each pixel that ``rank`` of its values are before; a sort of the few smallest, whole images at a time."""
+    """The value of each pixel before which ``rank`` others come: the few smallest are sorted, whole images at a time."""
     smallest = [np.full_like(frames[0], 255) for _ in range(rank + 1)]
     for frame in frames:
         for place, kept in enumerate(smallest):
@@ -229,7 +229,7 @@ def _ranked(frames: list[np.ndarray], rank: int) -> np.ndarray:
 
 
 def planes(frame: Any) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
-    """The brightness (H, W) of a frame and its chroma planes, uint8; views of the decoder's memory where they can be."""
+    """The brightness (H, W) of a frame and its chroma planes, uint8; where it can be, the decoder's own memory."""
     if frame.format.name not in _EIGHT_BITS:
         frame = frame.reformat(format="yuv420p")
     views = [_plane(plane) for plane in frame.planes]

@@ -1,4 +1,4 @@
-"""The listing of a data set: a CSV file with one row per recording, its group and its split, as the workflow planned."""
+"""The listing of a data set: a CSV file with one row per recording, its group and its split, as planned."""
 
 import csv
 import dataclasses

@@ -76,7 +76,7 @@ def file_state(path: Path) -> tuple[int, int]:
     return sum(state.st_size for state in states), max((state.st_mtime_ns for state in states), default=0)
 
 
-_FIELDS = {field.name: field.type if isinstance(field.type, str) else field.type.__name__ for field in dataclasses.fields(ManifestRow)}  # fmt: skip
+_FIELDS = {field.name: getattr(field.type, "__name__", field.type) for field in dataclasses.fields(ManifestRow)}
 COLUMNS = tuple(_FIELDS)
 
 _READ = {

@@ -24,7 +24,7 @@ _RATE_SLACK = 4e-4
 
 @dataclass(frozen=True)
 class Piece:
-    """A continuous run of frames: from frame ``first`` of the recording on, ``frames`` of them, at ``start`` seconds."""
+    """A continuous run: ``frames`` frames from number ``first`` of the recording on, which is shown at ``start`` s."""
 
     first: int
     frames: int

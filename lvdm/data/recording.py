@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -239,8 +240,8 @@ def _numbers(names: list[str]) -> list[float]:
     found = [re.findall(r"\d{1,15}", name) for name in names]
     if all(found):
         numbers = [int(digits[-1]) for digits in found]
-        if all(later > earlier for earlier, later in zip(numbers, numbers[1:], strict=False)):
-            steps = sorted(later - earlier for earlier, later in zip(numbers, numbers[1:], strict=False))
+        steps = sorted(later - earlier for earlier, later in pairwise(numbers))
+        if not steps or steps[0] > 0:
             usual = steps[len(steps) // 2] if steps else 1
             return [number / usual for number in numbers]
     return [float(place) for place in range(len(names))]

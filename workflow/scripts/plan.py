@@ -278,7 +278,8 @@ def paths(files: Config) -> list[str]:
 def stages(dataset: Dataset) -> list[str]:
     """The stages of a data set that have a frozen configuration, in order."""
     names = ["make-demo-videos"] if dataset.config.demo is not None and dataset.name == sources.DEMO else []
-    names += ["inspect", "crop", "probe", "extract", "shard", "train-autoencoder", "encode", "latent-statistics", "train-diffusion"]
+    names += ["inspect", "crop", "probe", "extract", "shard"]
+    names += ["train-autoencoder", "encode", "latent-statistics", "train-diffusion"]
     names += [f"sample.{sampler}" for sampler in dataset.samplers]
     names += ["preview"]
     names += [f"import-clips.{external}" for external in dataset.externals]
