@@ -85,6 +85,12 @@ class Dataset:
             references.append("train")
         return [*self.generators, *references]
 
+    def featured(self, detector: str) -> list[str]:
+        """What a detector's features are computed of: what is scored, and the splits that these are compared with."""
+        models = self.models(detector)
+        splits = self.splits if "train" in models or self.memorised(detector) else ()
+        return list(dict.fromkeys([*models, *splits]))
+
     def memorised(self, detector: str) -> list[str]:
         """The generators whose nearest training clips are looked for with a detector."""
         wanted = self.config.evaluate.memorisation and self.detectors[detector].compares_clips
@@ -224,6 +230,23 @@ def score_files(results: Path, dataset: Dataset) -> list[str]:
     ]
 
 
+def result_files(results: Path, dataset: Dataset) -> list[str]:
+    """Every file of a data set that the rules declare: what `all` makes again when it was deleted."""
+    folder = results / dataset.name
+    files = [f"frames/{video}.mkv" for video in dataset.videos]
+    for section in _TRAININGS.values():
+        files += [f"{section}/weights.{suffix}" for suffix in ("safetensors", "json")]
+    for kind, shard, suffix in product(("shards", "latents"), dataset.shards(*SPLITS), ("npy", "json")):
+        files.append(f"{kind}/{shard}.{suffix}")
+    files += [f"samples/{sampler}/{chunk}.npy" for sampler, chunk in product(dataset.samplers, dataset.chunks)]
+    files += [f"external/{external}.npy" for external in dataset.externals]
+    for protocol, detector in product(dataset.protocols, dataset.detectors):
+        files += [f"features/{protocol}/{detector}/{model}.npz" for model in dataset.featured(detector)]
+        files += [f"memorisation/{protocol}/{detector}/{model}.json" for model in dataset.memorised(detector)]
+    made = [*(str(folder / file) for file in files), str(results / "tables" / f"{dataset.name}.md")]
+    return [*made, *score_files(results, dataset), *paths(report_files(results, dataset))]
+
+
 def _model_files(folder: Path, dataset: Dataset) -> Iterator[ModelFiles]:
     for protocol, detector in product(dataset.protocols, dataset.detectors):
         for model in dataset.models(detector):
@@ -258,9 +281,8 @@ def stages(dataset: Dataset) -> list[str]:
     names += ["preview"]
     names += [f"import-clips.{external}" for external in dataset.externals]
     for protocol, detector in product(dataset.protocols, dataset.detectors):
-        models = dataset.models(detector)
-        models += dataset.splits if "train" in models or dataset.memorised(detector) else []
-        names += dict.fromkeys(dataset.features_stage(protocol, detector, model) for model in models)
+        featured = dataset.featured(detector)
+        names += dict.fromkeys(dataset.features_stage(protocol, detector, model) for model in featured)
         names += [f"score.{protocol}{_AND}{detector}"]
         names += [f"memorise.{protocol}{_AND}{detector}"] if dataset.memorised(detector) else []
     return [*names, "table"]
