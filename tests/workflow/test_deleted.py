@@ -17,10 +17,9 @@ def test_all_asks_for_every_file_that_a_rule_declares(unfinished_tree):
     files = {"input": {}, "output": {}}
     for rule, block in re.findall(r"^(?:local)?rule (\w+):\n((?:    .*\n)*)", planned, re.MULTILINE):
         for kind, listed in re.findall(r"^    (input|output): (.*)$", block, re.MULTILINE):
-            files[kind].setdefault(rule, set()).update(listed.split(", "))
+            files[kind].setdefault(rule, set()).update(re.sub(r" \(\w+\)", "", listed).split(", "))
     asked = files["input"].pop("all")
-    declared = {rule: sorted(made - asked) for rule, made in files["output"].items()}
-    assert declared == dict.fromkeys(files["output"], [])
+    assert {file for made in files["output"].values() for file in made} - asked == set()
     assert len(files["output"]) > 15
 
 
