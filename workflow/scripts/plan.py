@@ -21,6 +21,7 @@ from lvdm.stages import sources
 from lvdm.stages.config import ReportStageConfig
 from lvdm.stages.parts import features_config, for_dataset, memorise_config, score_config, stage_config
 from lvdm.stages.pipeline import PipelineConfig
+from lvdm.training import identity
 
 REFERENCES = ("real", "noise", "train", "heldout")  # what is scored or compared with, beside generators
 SPLITS = (catalog.TRAIN, catalog.HELDOUT)
@@ -155,6 +156,7 @@ def frozen(dataset: Dataset, stage: str, results: Path) -> str:
 
     ``stage`` is ``extract``, say, ``sample.ddim-50`` where there is one for each sampler, or
     ``score.lossless@i3d`` where there is one for each protocol and detector.
+    Of a training's settings it has those that decide weights; the others come by :func:`indifferent`.
     Reads what is in ``results`` for trainings whose code is pinned.
     """
     command, _, name = stage.partition(".")
@@ -166,6 +168,12 @@ def frozen(dataset: Dataset, stage: str, results: Path) -> str:
     else:
         code = code_stamp(f"lvdm.stages.{command.replace('-', '_')}")
     return freeze(stage, code, config)
+
+
+def indifferent(dataset: Dataset, stage: str) -> list[str]:
+    """Options of a training with the settings that decide no weight, which are not in its frozen configuration."""
+    settings = identity.indifferent(stage_config(dataset.config, dataset.name, stage))
+    return [word for key, value in settings.items() for word in ("--set", f"{key}={json.dumps(value)}")]
 
 
 def _settings(dataset: Dataset, command: str, name: str) -> Config | None:
@@ -187,7 +195,7 @@ def _settings(dataset: Dataset, command: str, name: str) -> Config | None:
 
 def freeze(stage: str, code: str, config: Config | None) -> str:
     """Canonical JSON: sorted keys, so that the same configuration is the same text."""
-    settings = {} if config is None else config.model_dump(mode="json")
+    settings = {} if config is None else identity.decisive(config)
     return json.dumps({"stage": stage, "code": code, "config": settings}, sort_keys=True, ensure_ascii=False)
 
 
@@ -295,7 +303,7 @@ def _code_of_finished(frozen_file: Path, folder: Path, config: Config) -> str:
     """
     if frozen_file.exists() and (folder / "weights.safetensors").exists():
         before = read_json(frozen_file)
-        if before["config"] == config.model_dump(mode="json"):
+        if before["config"] == identity.decisive(config):
             return before["code"]
     return "pinned"
 
