@@ -110,7 +110,7 @@ def _train(options: argparse.Namespace) -> None:
     if not processes.first:
         return
     cuda = machine.device.type == "cuda"
-    with (folder / "metrics.csv").open(newline="") as file:
+    with (folder / "benchmark" / "metrics.csv").open(newline="") as file:
         curve = {row["step"]: float(row["loss"]) for row in csv.DictReader(file)}
     write_json(
         options.folder / f"{options.run}.json",

@@ -10,9 +10,10 @@ import difflib
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from types import UnionType
+from typing import Annotated, Any, Literal, Self, TypeVar, Union, get_args, get_origin
 from urllib.parse import unquote, urlsplit
 
 import yaml
@@ -24,6 +25,10 @@ _PACKAGE = Path(__file__).parent
 
 # YAML 1.1 reads 1e-4 (no dot) as a string; a researcher means a number.
 _EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
+
+# YAML 1.1 reads these words as truth values unless they are quoted (https://yaml.org/type/bool.html); where a key has
+# such a word among its values, the researcher means the word.
+_WORDS = {True: ("on", "yes", "true"), False: ("off", "no", "false")}
 
 
 class ConfigError(ValueError):
@@ -115,7 +120,7 @@ def parse(cls: type[ConfigT], data: Any, source: str) -> ConfigT:
         raise ConfigError(f"{source}: {error}") from None
     try:
         # Through JSON, where lists stand for tuples and strings for paths also in strict mode.
-        return cls.model_validate_json(json.dumps(_numbers(data)))
+        return cls.model_validate_json(json.dumps(_numbers(_words(data, cls))))
     except ValidationError as error:
         raise ConfigError(_explain(error, cls, data, source)) from None
     except TypeError as error:
@@ -155,6 +160,35 @@ def merge(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
         both = isinstance(merged.get(key), dict) and isinstance(value, dict)
         merged[key] = merge(merged[key], value) if both else value
     return merged
+
+
+def _words(value: Any, kind: Any) -> Any:
+    """``value`` with the words that ``kind``, a type or the annotation of a field, has in place of truth values."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return _words(value, arguments[0])
+    if origin in (Union, UnionType):
+        # One that takes the value as it is goes before one that has a word for it.
+        for member in () if bool in arguments and isinstance(value, bool) else arguments:
+            value = _words(value, member)
+    elif origin is Literal and isinstance(value, bool) and value not in arguments:
+        return next((word for word in arguments if str(word).lower() in _WORDS[value]), value)
+    elif isinstance(value, Mapping):
+        if truths := [key for key in value if isinstance(key, bool)]:
+            raise TypeError(f"a key is {truths[0]}, as YAML reads on, off, yes and no; write it in quotes")
+        return {key: _words(item, _kind_at(key, kind)) for key, item in value.items()}
+    elif origin in (list, tuple) and isinstance(value, list | tuple):
+        kinds = arguments if len(arguments) == len(value) and Ellipsis not in arguments else arguments[:1] * len(value)
+        return [_words(item, each) for item, each in zip(value, kinds, strict=True)]
+    return value
+
+
+def _kind_at(key: Any, kind: Any) -> Any:
+    """The annotation of what a mapping that stands for ``kind`` has at ``key``; None where nothing is known of it."""
+    if get_origin(kind) is dict:
+        return get_args(kind)[1]
+    fields = kind.model_fields if isinstance(kind, type) and issubclass(kind, BaseModel) else {}
+    return fields[key].annotation if key in fields else None
 
 
 def _numbers(value: Any) -> Any:

@@ -2,10 +2,13 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal, get_args
 
 import pytest
 import yaml
+from pydantic import BaseModel, Field
 
 from lvdm.config import Config, ConfigError, NetworkFile, load, merge, parse, read_mapping
 from lvdm.evaluation.config import ProtocolConfig
@@ -263,6 +266,91 @@ def test_the_guide_names_every_key():
     parts = [part for schema in schemas for part in [schema, *schema["$defs"].values()]]
     keys = {key for part in parts for key in part.get("properties", {})}
     assert [key for key in sorted(keys) if not re.search(rf"\b{key}\b", guide)] == []
+
+
+# ------------------------------------------------------------------- words that YAML reads as truth values
+
+
+class Worded(Config):
+    """Every place that a word may stand in."""
+
+    plain: Literal["auto", "on", "off"] = "auto"
+    answer: Literal["yes", "no"] = "no"
+    truth: Literal["true", "false"] | None = None
+    listed: tuple[Literal["on", "off"], ...] = ()
+    pair: tuple[int, Literal["yes", "no"]] = (0, "no")
+    named: dict[str, Literal["off", "low"]] = Field({})
+    either: bool | Literal["off"] = "off"
+    switch: bool = False
+
+
+class Nesting(Config):
+    inner: Worded | None = None
+    each: dict[str, Worded] = Field({})
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "wanted"),
+    [
+        *((f"plain: {word}", "plain", word) for word in ("on", "off", "auto", "'off'")),
+        *((f"answer: {word}", "answer", word) for word in ("yes", "no")),
+        *((f"truth: {word}", "truth", word) for word in ("true", "false")),
+        ("plain: Off", "plain", "off"),
+        ("truth: null", "truth", None),
+        ("listed: [on, off, on]", "listed", ("on", "off", "on")),
+        ("pair: [3, yes]", "pair", (3, "yes")),
+        ("named: {a: off, b: low}", "named", {"a": "off", "b": "low"}),
+        ("either: off", "either", False),
+        ("switch: on", "switch", True),
+    ],
+)
+def test_a_word_that_yaml_reads_as_a_truth_value_is_the_word(tmp_path, text, field, wanted):
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    wanted = wanted.strip("'") if isinstance(wanted, str) else wanted
+    assert getattr(load(Worded, path), field) == wanted
+    path.write_text(f"inner: {{{text}}}\neach: {{a: {{{text}}}}}")
+    nesting = load(Nesting, path)
+    assert getattr(nesting.inner, field) == getattr(nesting.each["a"], field) == wanted
+
+
+def test_a_truth_value_where_no_word_stands_for_it_is_still_refused():
+    for data in ({"named": {"a": True}}, {"pair": [False, "no"]}, {"answer": 1}):
+        with pytest.raises(ConfigError, match="Input should be"):
+            parse(Worded, data, "test")
+    with pytest.raises(ConfigError, match="write it in quotes"):
+        parse(Worded, yaml.safe_load("named: {off: low}"), "test")
+
+
+def _worded(cls: type[BaseModel], keys: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Every key of a configuration class, and of those in it, that has a word for a truth value, with the word."""
+    for name, field in cls.model_fields.items():
+        parts = list(_parts(field.annotation))
+        yield from (((*keys, name), part) for part in parts if part in ("on", "off", "yes", "no", "true", "false"))
+        for part in parts:
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                yield from _worded(part, (*keys, name))
+
+
+def _parts(kind) -> Iterator:
+    yield kind
+    for part in get_args(kind):
+        yield from _parts(part)
+
+
+def test_every_such_word_of_the_pipeline_can_be_written_bare():
+    found = dict.fromkeys(_worded(PipelineConfig))
+    assert {(("compute", "compile"), "off"), (("data", "deinterlace"), "on")} <= set(found)
+    for keys, word in found:
+        data = yaml.safe_load(word)
+        for key in reversed(keys):
+            data = {key: data}
+        config = pipeline(**data)
+        for key in keys:
+            config = getattr(config, key)
+        assert config == word
+    overridden = {"one": {**DATASETS["one"], "override": yaml.safe_load("compute: {compile: off}")}}
+    assert for_dataset(parse(PipelineConfig, {"datasets": overridden}, "test"), "one").compute.compile == "off"
 
 
 # ------------------------------------------------------------------------------------ what a stage sees

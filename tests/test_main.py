@@ -8,6 +8,7 @@ import pytest
 
 from lvdm.__main__ import STAGES, main
 from lvdm.provenance import code_stamp
+from lvdm.stages.config import EncodeConfig
 
 
 @pytest.fixture
@@ -67,6 +68,17 @@ def test_an_error_is_one_message_and_exit_code_1(tmp_path, caplog, demo_videos):
     assert main([*demo_videos, "--set", "patients"]) == 1
     assert "write KEY=VALUE" in caplog.text
     assert not (tmp_path / "videos").exists()
+
+
+def test_a_word_that_yaml_reads_as_a_truth_value_can_be_set(monkeypatch):
+    seen = []
+
+    def run(config: EncodeConfig) -> None:
+        seen.append(config.compute.compile)
+
+    monkeypatch.setattr("lvdm.stages.encode.run", run)
+    assert main(["encode", "--set", "compute.compile=off"]) == 0
+    assert seen == ["off"]
 
 
 def test_a_frozen_configuration_runs_only_with_the_code_it_was_planned_with(tmp_path, caplog):

@@ -3,7 +3,7 @@
 ``lvdm.stages.pipeline`` cuts these out of what a user writes.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -29,6 +29,18 @@ from lvdm.training.config import (
 
 Init = Literal["scratch", "imported"]
 _INIT = "scratch: random weights; imported: those of another file, taken as they are with training.steps 0."
+
+
+# What decides no weight of any training. `indifferent` of its configuration is the one place that says so: these keys
+# are in no frozen file and in no identity of a run. tests/stages/test_identity.py tries each key there is.
+_INDIFFERENT = (
+    *(
+        f"training.{key}"
+        for key in ("log_every", "validate_every", "validate_clips", "picture_clips", "checkpoint_every")
+    ),
+    # Where it is computed, which may change from one attempt to the next: that is another rounding, at most.
+    *(f"compute.{key}" for key in ("device", "compile", "threads", "workers")),
+)
 
 
 def _check_init(init: Init, training: TrainingConfig) -> None:
@@ -94,6 +106,12 @@ class AutoencoderSettings(Config):
 class TrainAutoencoderConfig(AutoencoderSettings):
     """Stage train-autoencoder."""
 
+    indifferent: ClassVar[tuple[str, ...]] = (
+        *_INDIFFERENT,
+        "clip.fps",  # the shards have it
+        *(f"loss.perceptual.{key}" for key in ("url", "path", "licence")),  # the content of the file is what counts
+    )
+
     clip: ClipConfig = ClipConfig()
     compute: ComputeConfig = ComputeConfig()
 
@@ -151,6 +169,8 @@ class DiffusionSettings(Config):
 
 class TrainDiffusionConfig(DiffusionSettings):
     """Stage train-diffusion."""
+
+    indifferent: ClassVar[tuple[str, ...]] = (*_INDIFFERENT, "preview_sampler", "model.checkpointing")
 
     compute: ComputeConfig = ComputeConfig()
 

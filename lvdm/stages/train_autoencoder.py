@@ -1,8 +1,8 @@
 """Train the video autoencoder on clip shards.
 
-Killed and started again, it resumes; `run_folder` keeps its checkpoints. After SIGTERM or SIGUSR1 it
-saves its state and exits with code 75. Several GPUs share the batches of a step: with `gpus` it runs itself
-once for each; on several `nodes` each is a task of `srun`.
+Killed and started again, it resumes; `run_folder` keeps its checkpoints, and those of the trainings before it. After
+SIGTERM or SIGUSR1 it saves its state and exits with code 75. Several GPUs share the batches of a step: with `gpus` it
+runs itself once for each; on several `nodes` each is a task of `srun`.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ from lvdm.models.weights import save_model
 from lvdm.stages.config import TrainAutoencoderConfig
 from lvdm.training import seeds
 from lvdm.training.autoencoder import AutoencoderTraining
-from lvdm.training.checkpoint import Run, identity
+from lvdm.training.checkpoint import Run
 from lvdm.training.config import check_processes
 from lvdm.training.distributed import start
 from lvdm.training.initial import check_initial, start_from
@@ -55,7 +55,7 @@ def run(
         raise ValueError("`loss.perceptual` states a network and --perceptual is its file: give both, or neither")
     processes = start(gpus, nodes)
     others = [path for path in (initial, perceptual) if path is not None]
-    trained = Run(run_folder, identity(config, "lvdm.stages.train_autoencoder", [*train, *heldout, *others]))
+    trained = Run.of(run_folder, config, "lvdm.stages.train_autoencoder", [*train, *heldout, *others])
     machine = compute.setup(config.compute, processes.local_rank)
     lpips = None
     if perceptual is not None:
@@ -77,4 +77,4 @@ def run(
     if not processes.first:
         return
     save_model(weights, module.autoencoder.state_dict(), config.model.model_dump(mode="json"))
-    publish_records(trained, curve=curve, quality=quality, picture=picture)
+    publish_records(trained, config.training.steps, curve=curve, quality=quality, picture=picture)

@@ -1,8 +1,8 @@
 """Train the latent diffusion model on cached latents.
 
-Killed and started again, it resumes; `run_folder` keeps its checkpoints. After SIGTERM or SIGUSR1 it
-saves its state and exits with code 75. Several GPUs share the batches of a step: with `gpus` it runs itself
-once for each; on several `nodes` each is a task of `srun`.
+Killed and started again, it resumes; `run_folder` keeps its checkpoints, and those of the trainings before it. After
+SIGTERM or SIGUSR1 it saves its state and exits with code 75. Several GPUs share the batches of a step: with `gpus` it
+runs itself once for each; on several `nodes` each is a task of `srun`.
 """
 
 import importlib
@@ -19,7 +19,7 @@ from lvdm.files import read_json
 from lvdm.models.weights import load_autoencoder, save_model
 from lvdm.stages.config import TrainDiffusionConfig
 from lvdm.training import seeds
-from lvdm.training.checkpoint import Run, identity
+from lvdm.training.checkpoint import Run
 from lvdm.training.config import DiffusionModelConfig, LatentScaling, check_processes
 from lvdm.training.diffusion import DiffusionTraining, Preview
 from lvdm.training.distributed import start
@@ -58,7 +58,7 @@ def run(
     check_processes(config.training, gpus, nodes)
     processes = start(gpus, nodes)
     inputs = [*train, *heldout, statistics, autoencoder, *([] if initial is None else [initial])]
-    trained = Run(run_folder, identity(config, "lvdm.stages.train_diffusion", inputs))
+    trained = Run.of(run_folder, config, "lvdm.stages.train_diffusion", inputs)
     machine = compute.setup(config.compute, processes.local_rank)
     latents = LatentDataset(train, config.latent_stride)
     model = _model(config, latents, _scaling(statistics, initial))
@@ -81,7 +81,7 @@ def run(
     if not processes.first:
         return
     save_model(weights, module.averaged.average.state_dict(), model.model_dump(mode="json"))
-    publish_records(trained, curve=curve, quality=quality, picture=picture)
+    publish_records(trained, config.training.steps, curve=curve, quality=quality, picture=picture)
 
 
 def _scaling(statistics: Path, initial: Path | None) -> LatentScaling:

@@ -47,10 +47,12 @@ class Curve(Callback):
     ) -> None:
         self._sums = {name: self._sums.get(name, 0.0) + value.double() for name, value in outputs.items()}
         self._count += 1
-        if module.step % module.config.log_every and module.step != module.config.steps:
+        due = module.step % module.config.log_every == 0
+        if not due and module.step != module.config.steps:
             return
         self.latest = {name: (total / self._count).item() for name, total in self._sums.items()}
-        self._sums, self._count = {}, 0
+        if due:  # else more steps may follow one day, of which the next row is too
+            self._sums, self._count = {}, 0
         if not math.isfinite(self.latest["loss"]):
             raise ValueError(
                 f"the loss is {self.latest['loss']} at step {module.step}; lower training.learning_rate, or set "

@@ -2,10 +2,12 @@
 
 ``fit`` takes a :class:`~lvdm.training.module.TrainingModule` and leaves in ``run.folder``
 
+- ``identity.json``: what the training is;
 - ``metrics.csv``: the training curve, a row every ``log_every`` steps;
 - ``quality.csv``: columns step, split, clips, metric, value;
 - ``picture.png``: the module's picture after the last validation;
-- ``checkpoints/``: the last two states;
+- ``checkpoints/``: the last two states, and those of the last two numbers of steps it was finished after;
+- ``finished/{step}/``: the tables and the picture of each of these;
 - ``batch_size.json``, with ``batch_size: auto``: the number that was taken;
 - ``profile/trace.json``, where a profile was asked for.
 
@@ -76,8 +78,9 @@ def fit(
     processes: Processes = ALONE,
     profile: bool = False,
 ) -> None:
-    """Train ``module`` for ``module.config.steps`` steps, resuming what ``run.folder`` holds of the same run.
+    """Train ``module`` for ``module.config.steps`` steps, going on from the last state in ``run.folder`` before that.
 
+    Where it was trained for that many steps before, the state is taken up, and the records stay as they are.
     Items of the data sets are tensors. Without ``heldout`` items the quality is measured on training items,
     and the column ``split`` of the table says so. ``workers`` processes load the data (0: this one). Each of
     ``processes`` calls this with the same arguments; the first one alone leaves the records and validates.
@@ -91,36 +94,41 @@ def fit(
     with StopSignals() as stop, ExitStack() as held:
         try:
             with processes.connected(module.compute.device):
-                owner = held.enter_context(owned(run.folder, stop)) if processes.first else None
+                owner = held.enter_context(owned(run.root, stop)) if processes.first else None
                 state = _resume(module, run, processes)
+                if processes.any(processes.first and _done(module) and run.is_finished(module.step)):
+                    if owner is not None:
+                        run.keep(module.step)
+                        _logger.info("it was trained for %d steps before; its records stay as they are", module.step)
+                    return
                 module.config = batch_size.resolve(module, train, run.folder)
                 curve = Curve(GrowingTable(run.folder / "metrics.csv"))
                 callbacks: list[Callback] = [Checkpoints(run, curve, stop, processes, state)]
                 if owner is not None:
                     validation = _validation(module, train, heldout, GrowingTable(run.folder / "quality.csv"), stop)
-                    for table in (curve.table, validation.table):
-                        table.cut(module.step)
+                    _continue_tables(module, run, curve.table, validation.table)
                     lines = ProgressLines(held.enter_context(_progress(module)), curve, train[0])
                     profiles = [Profile(run.folder / "profile")] if profile else []
                     callbacks = [*profiles, StillOwner(owner), curve, lines, *callbacks, validation]
-                if module.step < module.config.steps:
+                if not _done(module):
                     with batch_size.naming_remedy(module.config, run.folder):
                         _train(module, train, callbacks, workers)
             if owner is not None:
                 if not curve.table.path.exists():  # imported weights, taken as they are
                     write_text(curve.table.path, "step,loss\n")
                 validation.validate_if_due(module)
+                run.finish(module.step)
         except (StopRequested, SIGTERMException) as request:
             level = logging.WARNING if processes.first else logging.DEBUG  # said once
             _logger.log(level, "%s; run again to resume", request or "asked to stop")
             raise SystemExit(INTERRUPTED) from None
 
 
-def publish_records(run: Run, *, curve: Path, quality: Path, picture: Path) -> None:
-    """Copy what ``fit`` left in the run's folder to where a stage publishes it."""
+def publish_records(run: Run, steps: int, *, curve: Path, quality: Path, picture: Path) -> None:
+    """Copy what ``fit`` left of a training of ``steps`` steps to where a stage publishes it."""
     for name, target in (("metrics.csv", curve), ("quality.csv", quality), ("picture.png", picture)):
         with publish(target) as temporary:
-            shutil.copyfile(run.folder / name, temporary)
+            shutil.copyfile(run.record(name, steps), temporary)
 
 
 def _resume(module: TrainingModule, run: Run, processes: Processes) -> dict[str, Any] | None:
@@ -128,13 +136,25 @@ def _resume(module: TrainingModule, run: Run, processes: Processes) -> dict[str,
     state = None
     if processes.first:
         run.claim()
-        state = run.load()
+        state = run.load(module.config.steps)
     step = processes.tell(-1 if state is None else state["step"])
     if step >= 0:
         state = state or run.load_step(step)
         _restore(module, state, run)
     processes.align(module)
     return state
+
+
+def _done(module: TrainingModule) -> bool:
+    return module.step == module.config.steps
+
+
+def _continue_tables(module: TrainingModule, run: Run, curve: GrowingTable, quality: GrowingTable) -> None:
+    """Drop the rows that the present state does not know, and those that only the end of a training calls for."""
+    run.go_on(module.step)
+    ended, config = _done(module), module.config
+    curve.cut(module.step, None if ended else config.log_every)
+    quality.cut(module.step, None if ended else config.validate_every)
 
 
 def _progress(module: TrainingModule) -> Progress:

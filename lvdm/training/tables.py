@@ -29,10 +29,15 @@ class GrowingTable:
         """The steps that there are rows of."""
         return {int(row["step"]) for row in self._rows()}
 
-    def cut(self, step: int) -> None:
-        """Drop what a killed run wrote after ``step``, and a last row that it did not finish."""
+    def cut(self, step: int, every: int | None = None) -> None:
+        """Drop what a killed run wrote after ``step``, and a last row that it did not finish.
+
+        With ``every`` drop also the rows of ``step`` itself where it is no multiple of it, or 0: those of an end that
+        is one no longer.
+        """
         columns = self._columns()
-        rows = [row for row in self._rows() if int(row["step"]) <= step]
+        kept = step if every is None or (step and step % every == 0) else step - 1
+        rows = [row for row in self._rows() if int(row["step"]) <= kept]
         if rows:
             lines = [columns, *([row[column] for column in columns] for row in rows)]
             write_text(self.path, "".join(map(_line, lines)))

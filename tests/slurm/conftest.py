@@ -269,7 +269,7 @@ class Training:
 
     def saved(self) -> int:
         """Steps in the last checkpoint so far."""
-        return max((int(path.stem) for path in self.folder.glob("run/checkpoints/[0-9]*.pt")), default=0)
+        return max((int(path.stem) for path in self.folder.glob("run/*/checkpoints/[0-9]*.pt")), default=0)
 
     def processes(self) -> list[psutil.Process]:
         """The processes of the stage that run now, wherever SLURM started them."""

@@ -20,6 +20,7 @@ from lvdm.models.autoencoder import VideoAutoencoder
 from lvdm.models.weights import load_autoencoder, save_model
 from lvdm.stages import train_autoencoder
 from lvdm.stages.config import TrainAutoencoderConfig
+from lvdm.training.autoencoder import AutoencoderTraining
 
 STEPS = 10
 SETTINGS = {
@@ -175,14 +176,14 @@ def test_killed_again_and_again_it_ends_with_the_same_weights(undisturbed, tmp_p
     for step in (3, 8):
         assert start_driver(tmp_path, step, signal.SIGKILL) == -signal.SIGKILL
         assert not outputs(tmp_path)["weights"].exists()
-        assert [path.name for path in (tmp_path / "run" / "checkpoints").glob("0*.pt")]
+        assert [path.name for path in (tmp_path / "run").glob("*/checkpoints/0*.pt")]
     train(tmp_path)
     assert_same_results(undisturbed, tmp_path)
 
 
 def test_asked_to_stop_it_saves_exits_with_75_and_goes_on(undisturbed, tmp_path):
     assert start_driver(tmp_path, 7, signal.SIGTERM) == 75
-    assert (tmp_path / "run" / "checkpoints" / "000000007.pt").is_file()
+    assert "000000007.pt" in [path.name for path in (tmp_path / "run").glob("*/checkpoints/0*.pt")]
     assert not outputs(tmp_path)["weights"].exists()
     train(tmp_path)
     assert_same_results(undisturbed, tmp_path)
@@ -209,12 +210,20 @@ def test_two_processes_train_the_same(undisturbed, tmp_path):
         torch.testing.assert_close(states[0][name], value, rtol=1e-4, atol=1e-6)
 
 
-def test_a_run_of_another_configuration_is_not_resumed(undisturbed, tmp_path, caplog):
+def test_a_run_of_another_configuration_is_not_resumed_and_the_earlier_one_is_taken_up_again(
+    undisturbed, tmp_path, caplog, monkeypatch
+):
     other = {**SETTINGS["training"], "learning_rate": 5e-3}
     train(tmp_path, training=other)
+    before = outputs(tmp_path)["weights"].read_bytes()
     train(tmp_path)
     assert "starting anew" in caplog.text
-    assert len(list((tmp_path / "run").glob("old-*"))) == 1
+    assert "training.learning_rate 0.005 then and 0.001 now" in caplog.text
+    assert_same_results(undisturbed, tmp_path)
+    monkeypatch.setattr(AutoencoderTraining, "update", None)  # nothing is trained
+    train(tmp_path, training=other)
+    assert outputs(tmp_path)["weights"].read_bytes() == before
+    train(tmp_path)
     assert_same_results(undisturbed, tmp_path)
 
 

@@ -108,7 +108,7 @@ def test_what_it_writes(undisturbed):
 
 def test_the_published_weights_are_the_average(undisturbed):
     published = load_file(undisturbed / "weights.safetensors")
-    checkpoint = max((undisturbed / "run" / "checkpoints").glob("*.pt"))
+    checkpoint = max((undisturbed / "run").glob("*/checkpoints/*.pt"))
     module = torch.load(checkpoint, weights_only=True)["module"]
     assert all(torch.equal(value, module[f"averaged.average.{name}"]) for name, value in published.items())
     assert any(not torch.equal(value, module[f"unet.{name}"]) for name, value in published.items())
@@ -127,7 +127,7 @@ def test_a_killed_training_ends_as_an_undisturbed_one(inputs, undisturbed, tmp_p
         "train_diffusion.run(parse(TrainDiffusionConfig, config, 'test'), **paths)\n"
     )
     command = [sys.executable, "-c", program, json.dumps([CONFIG.model_dump(mode="json"), arguments])]
-    checkpoints = tmp_path / "run" / "checkpoints"
+    checkpoints = tmp_path / "run"
     wanted = random.Random().randrange(2, CONFIG.training.steps - 10)
     with subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}) as process:
         while process.poll() is None and newest(checkpoints) < wanted:
@@ -144,7 +144,7 @@ def test_a_killed_training_ends_as_an_undisturbed_one(inputs, undisturbed, tmp_p
 
 
 def newest(checkpoints: Path) -> int:
-    return max((int(path.stem) for path in checkpoints.glob("[0-9]*.pt")), default=0)
+    return max((int(path.stem) for path in checkpoints.glob("*/checkpoints/[0-9]*.pt")), default=0)
 
 
 def test_without_heldout_windows_the_table_says_so(inputs, tmp_path):

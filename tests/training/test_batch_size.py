@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from test_loop import STEPS, Rows, TwoLayers, assert_same_training, config
+from test_loop import NAME, STEPS, Rows, TwoLayers, assert_same_training, config
 
 from lvdm.compute import Compute
 from lvdm.config import ConfigError, load
@@ -82,7 +82,7 @@ def train(folder: Path, training: TrainingConfig, memory: float | None, events: 
     module = Watched(training, events=events)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(batch_size, "memory_of", lambda device: None if memory is None else MadeMemory(module, memory))
-        fit(module, train=Rows(), heldout=Rows(5), run=Run(folder, "identity"))
+        fit(module, train=Rows(), heldout=Rows(5), run=Run(folder, NAME))
     return module
 
 
@@ -90,7 +90,7 @@ def main(processes: Processes, folder: str) -> None:
     """What the driver runs: one of two processes, of which the second has the smaller device."""
     module = Watched(automatic())
     batch_size.memory_of = lambda device: MadeMemory(module, 8 if processes.first else 4)
-    fit(module, train=Rows(), heldout=Rows(5), run=Run(Path(folder), "identity"), processes=processes)
+    fit(module, train=Rows(), heldout=Rows(5), run=Run(Path(folder), NAME), processes=processes)
 
 
 # ---------------------------------------------------------------------------------------- what is found
@@ -149,8 +149,8 @@ def test_the_training_is_the_one_with_the_number_written_by_hand(tmp_path, caplo
     assert_same_training(found, tmp_path / "auto", by_hand, tmp_path / "hand")
     assert "batch_size: auto took 6 clips at a time (accumulate 2): 7.0 of 8.0 GiB" in caplog.text
     record = {"batch_size": 6, "accumulate": 2, "device": "cpu", "memory_gib": 8.0, "peak_gib": 7.0}
-    assert read_json(tmp_path / "auto" / RECORD) == record
-    assert not (tmp_path / "hand" / RECORD).exists()
+    assert read_json(tmp_path / "auto" / NAME / RECORD) == record
+    assert not (tmp_path / "hand" / NAME / RECORD).exists()
 
 
 def test_a_search_leaves_no_trace_in_the_module(tmp_path, monkeypatch):
@@ -230,7 +230,7 @@ def test_a_run_goes_on_as_it_began_on_another_device(tmp_path):
 def test_without_the_record_another_number_is_looked_for_and_the_training_resumes(tmp_path):
     with pytest.raises(SystemExit):
         train(tmp_path, automatic(), memory=8, events={5: int(signal.SIGTERM)})
-    (tmp_path / RECORD).unlink()
+    (tmp_path / NAME / RECORD).unlink()
     resumed = train(tmp_path, automatic(), memory=4)
     assert resumed.config.batch_size == 2
     assert [(2, step) for step in range(5, STEPS) for _ in range(6)] == resumed.seen[-6 * (STEPS - 5) :]
@@ -253,7 +253,7 @@ def test_on_the_cpu_it_is_one_clip_and_the_log_says_what_to_set(tmp_path, caplog
     found = train(tmp_path / "auto", automatic(steps=2), memory=None)
     by_hand = train(tmp_path / "hand", config(steps=2, batch_size=1, accumulate=CLIPS), memory=None)
     assert_same_training(found, tmp_path / "auto", by_hand, tmp_path / "hand")
-    assert read_json(tmp_path / "auto" / RECORD) == {"batch_size": 1, "accumulate": CLIPS, "device": "CPU"}
+    assert read_json(tmp_path / "auto" / NAME / RECORD) == {"batch_size": 1, "accumulate": CLIPS, "device": "CPU"}
     assert "takes 1 clip at a time here (accumulate 12), which is slow; set training.batch_size" in caplog.text
 
 
@@ -265,9 +265,9 @@ def test_two_processes_take_what_fits_on_both(tmp_path):
     command = [sys.executable, "-c", DRIVER, str(Path(__file__).parent), str(tmp_path)]
     ended = subprocess.run(command, stderr=subprocess.PIPE, encoding="utf-8", check=False)
     assert ended.returncode == 0, ended.stderr
-    found = read_json(tmp_path / RECORD)
+    found = read_json(tmp_path / NAME / RECORD)
     assert (found["batch_size"], found["accumulate"]) == (2, 6)
-    assert (tmp_path / "metrics.csv").exists()
+    assert (tmp_path / NAME / "metrics.csv").exists()
 
 
 def test_clips_that_cannot_be_shared_are_refused_with_the_remedy(tmp_path):
@@ -339,19 +339,19 @@ def test_on_a_gpu_the_largest_batch_that_fits_is_taken(tmp_path, small_gpu, monk
 
     def run() -> Wide:
         module = Wide(training)
-        fit(module, train=Rows(), heldout=Rows(5), run=Run(tmp_path, "identity"))
+        fit(module, train=Rows(), heldout=Rows(5), run=Run(tmp_path, NAME))
         return module
 
     small_gpu(2)
     assert run().step == 4
-    found = read_json(tmp_path / RECORD)
+    found = read_json(tmp_path / NAME / RECORD)
     assert found["memory_gib"] == pytest.approx(2, rel=0.01)
     assert 0.3 * found["memory_gib"] < found["peak_gib"] < 0.9 * found["memory_gib"]
     assert 8 < found["batch_size"] < 512
-    for checkpoint in (tmp_path / "checkpoints").iterdir():
+    for checkpoint in (tmp_path / NAME / "checkpoints").iterdir():
         checkpoint.unlink()
     small_gpu(found["peak_gib"] / 2)
     with pytest.raises(ValueError, match=f"{RECORD}, on another GPU"):
         run()
-    (tmp_path / RECORD).unlink()
+    (tmp_path / NAME / RECORD).unlink()
     assert run().config.batch_size < found["batch_size"]

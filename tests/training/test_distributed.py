@@ -15,7 +15,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from test_loop import STEPS, Rows, TwoLayers, config, read
+from test_loop import NAME, STEPS, Rows, TwoLayers, config, read
 
 from lvdm.data.sampler import ShareBatchSampler, StepBatchSampler
 from lvdm.training import distributed
@@ -50,7 +50,7 @@ class Plan(TwoLayers):
 def train(folder: Path, processes: Processes = distributed.ALONE, rank: int = 0, events: dict | None = None) -> Plan:
     module = Plan(config(accumulate=4), events)
     module.rank_of_events = rank
-    fit(module, train=Rows(), heldout=Rows(5), run=Run(folder, "identity"), processes=processes)
+    fit(module, train=Rows(), heldout=Rows(5), run=Run(folder, NAME), processes=processes)
     return module
 
 
@@ -78,12 +78,12 @@ def run(*arguments, **options) -> subprocess.CompletedProcess:
 
 def assert_close_training(first: Path, second: Path) -> None:
     for name in ("metrics.csv", "quality.csv"):
-        ours, theirs = read(first / name), read(second / name)
+        ours, theirs = read(first / NAME / name), read(second / NAME / name)
         assert [row["step"] for row in ours] == [row["step"] for row in theirs]
         for column in {"loss", "noise", "value"} & set(ours[0]):
             values = [[float(row[column]) for row in rows] for rows in (ours, theirs)]
             np.testing.assert_allclose(*values, **TOLERANCE)
-    states = [max((folder / "checkpoints").glob("*.pt")) for folder in (first, second)]
+    states = [max((folder / NAME / "checkpoints").glob("*.pt")) for folder in (first, second)]
     ours, theirs = (torch.load(path, weights_only=True)["module"] for path in states)
     for name, value in theirs.items():
         torch.testing.assert_close(ours[name], value, **TOLERANCE)

@@ -15,12 +15,13 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from lvdm.compute import Compute
-from lvdm.training.checkpoint import Run
+from lvdm.training.checkpoint import RECORDS, Run
 from lvdm.training.config import TrainingConfig
 from lvdm.training.loop import INTERRUPTED, fit, spread
 from lvdm.training.module import TrainingModule, learning_rate
 
 STEPS = 12
+NAME = "identity"
 
 
 class Rows(Dataset[Tensor]):
@@ -93,7 +94,7 @@ def config(**changes) -> TrainingConfig:
 
 def train(folder: Path, events: dict[int, Exception | int] | None = None, **changes) -> TwoLayers:
     module = TwoLayers(config(**changes), events)
-    fit(module, train=Rows(), heldout=Rows(5), run=Run(folder, "identity"))
+    fit(module, train=Rows(), heldout=Rows(5), run=Run(folder, NAME))
     return module
 
 
@@ -106,7 +107,7 @@ def assert_same_training(first: TwoLayers, first_folder: Path, second: TwoLayers
     for name, value in first.state_dict().items():
         assert torch.equal(value, second.state_dict()[name]), name
     for table in ("metrics.csv", "quality.csv"):
-        assert (first_folder / table).read_text() == (second_folder / table).read_text()
+        assert (first_folder / NAME / table).read_text() == (second_folder / NAME / table).read_text()
 
 
 @pytest.fixture(scope="module")
@@ -118,17 +119,62 @@ def undisturbed(tmp_path_factory) -> tuple[TwoLayers, Path]:
 def test_a_training_leaves_its_records(undisturbed):
     module, folder = undisturbed
     assert module.step == STEPS
-    assert [int(row["step"]) for row in read(folder / "metrics.csv")] == [2, 4, 6, 8, 10, 12]
-    quality = read(folder / "quality.csv")
+    assert [int(row["step"]) for row in read(folder / NAME / "metrics.csv")] == [2, 4, 6, 8, 10, 12]
+    quality = read(folder / NAME / "quality.csv")
     assert [int(row["step"]) for row in quality] == [5, 10, 12]
     assert {(row["split"], row["clips"], row["metric"]) for row in quality} == {("heldout", "4", "error")}
-    assert (folder / "picture.png").is_file()
+    assert (folder / NAME / "picture.png").is_file()
 
 
 def test_a_finished_training_is_not_repeated(undisturbed):
     module, folder = undisturbed
     again = train(folder, events={step: Crash() for step in range(1, STEPS + 1)})
     assert_same_training(module, folder, again, folder)
+
+
+def assert_same_end(first: TwoLayers, first_folder: Path, second: TwoLayers, second_folder: Path) -> None:
+    """Weights and published records; where more steps followed, the tables in the folder itself have more rows."""
+    for name, value in first.state_dict().items():
+        assert torch.equal(value, second.state_dict()[name]), name
+    for record in RECORDS:
+        paths = [Run(folder, NAME).record(record, first.step) for folder in (first_folder, second_folder)]
+        assert paths[0].read_bytes() == paths[1].read_bytes(), record
+
+
+@pytest.mark.parametrize("first", [3, 4, 5])  # with a row of the curve that is due, with one that is not, with quality
+def test_more_steps_go_on_and_fewer_are_taken_up_again(undisturbed, tmp_path, first):
+    few = train(tmp_path, steps=first)
+    assert_same_training(*undisturbed, more := train(tmp_path, steps=STEPS), tmp_path)
+    assert_same_end(*undisturbed, more, tmp_path)
+    steps = {step: Crash() for step in range(1, 2 * STEPS)}
+    again = train(tmp_path, steps=first, events=dict(steps))
+    alone = train(tmp_path / "alone", steps=first)
+    for module in (few, again):
+        assert_same_end(alone, tmp_path / "alone", module, tmp_path)
+    assert_same_end(*undisturbed, train(tmp_path, steps=STEPS, events=dict(steps)), tmp_path)
+    # In between the state of the fewer steps is the one to go on from, and the one of more is not lost.
+    del steps[first + 1]
+    between = train(tmp_path, steps=first + 1, events=dict(steps))
+    assert_same_end(train(tmp_path / "between", steps=first + 1), tmp_path / "between", between, tmp_path)
+    assert_same_end(*undisturbed, train(tmp_path, steps=STEPS), tmp_path)
+
+
+def test_a_training_of_more_steps_that_was_stopped_goes_on_after_a_look_at_fewer(undisturbed, tmp_path):
+    few = train(tmp_path, steps=4)
+    with pytest.raises(SystemExit):
+        train(tmp_path, events={8: int(signal.SIGTERM)})
+    assert_same_end(few, tmp_path, train(tmp_path, steps=4, events={step: Crash() for step in range(1, 12)}), tmp_path)
+    resumed = train(tmp_path, events={step: Crash() for step in range(1, 9)})
+    assert_same_training(*undisturbed, resumed, tmp_path)
+
+
+def test_what_is_looked_at_may_change_while_a_training_is_stopped(undisturbed, tmp_path):
+    with pytest.raises(SystemExit):
+        train(tmp_path, events={6: int(signal.SIGTERM)})
+    other = train(tmp_path, log_every=3, validate_every=4, validate_clips=2, picture_clips=1, checkpoint_every=1e-9)
+    for name, value in undisturbed[0].state_dict().items():
+        assert torch.equal(value, other.state_dict()[name]), name
+    assert [int(row["step"]) for row in read(tmp_path / NAME / "metrics.csv")] == [2, 4, 6, 9, 12]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
@@ -139,7 +185,7 @@ def test_a_signal_saves_the_finished_step_and_the_next_start_goes_on(undisturbed
         train(tmp_path, events={step: int(number)})
     assert interruption.value.code == INTERRUPTED
     assert signal.getsignal(number) == handler
-    assert [path.stem for path in (tmp_path / "checkpoints").iterdir()] == [f"{step:09d}"]
+    assert [path.stem for path in (tmp_path / NAME / "checkpoints").iterdir()] == [f"{step:09d}"]
     assert f"saved after step {step} of {STEPS}" in caplog.text
     assert_same_training(*undisturbed, train(tmp_path), tmp_path)
 
@@ -149,7 +195,7 @@ def test_rows_after_the_last_checkpoint_are_written_once(undisturbed, tmp_path):
         train(tmp_path, events={3: int(signal.SIGTERM)})
     with pytest.raises(Crash):
         train(tmp_path, events={11: Crash()})
-    assert read(tmp_path / "metrics.csv")[-1]["step"] == "10"
+    assert read(tmp_path / NAME / "metrics.csv")[-1]["step"] == "10"
     assert_same_training(*undisturbed, train(tmp_path), tmp_path)
 
 
@@ -167,13 +213,13 @@ def test_a_checkpoint_of_another_model_is_refused_with_the_remedy(tmp_path):
     module = TwoLayers(config())
     module.second = nn.Linear(4, 2)
     with pytest.raises(ValueError, match="do not fit the model"):
-        fit(module, train=Rows(), heldout=None, run=Run(tmp_path, "identity"))
+        fit(module, train=Rows(), heldout=None, run=Run(tmp_path, NAME))
 
 
 @pytest.mark.parametrize("heldout", [None, Rows(0)])
 def test_without_heldout_items_quality_is_that_of_training_items_and_says_so(tmp_path, heldout):
-    fit(TwoLayers(config(steps=1)), train=Rows(), heldout=heldout, run=Run(tmp_path, "identity"))
-    assert [row["split"] for row in read(tmp_path / "quality.csv")] == ["train"]
+    fit(TwoLayers(config(steps=1)), train=Rows(), heldout=heldout, run=Run(tmp_path, NAME))
+    assert [row["split"] for row in read(tmp_path / NAME / "quality.csv")] == ["train"]
 
 
 def test_accumulated_batches_are_one_large_batch(tmp_path):
@@ -188,7 +234,7 @@ def test_accumulated_batches_are_one_large_batch(tmp_path):
         Plain(config(steps=3, batch_size=size, accumulate=accumulate)) for size, accumulate in [(4, 1), (2, 2), (1, 4)]
     ]
     for number, module in enumerate(modules):
-        fit(module, train=Rows(), heldout=None, run=Run(tmp_path / str(number), "identity"))
+        fit(module, train=Rows(), heldout=None, run=Run(tmp_path / str(number), NAME))
     for module in modules[1:]:
         torch.testing.assert_close(module.first[0].weight, modules[0].first[0].weight)
 
@@ -205,7 +251,7 @@ def test_the_gradient_is_clipped(tmp_path):
             gradients = [parameter.grad.flatten() for parameter in self.first.parameters()]
             norms.append(torch.cat(gradients).norm().item())
 
-    fit(Large(config(steps=2, gradient_clip=0.5)), train=Rows(), heldout=None, run=Run(tmp_path, "identity"))
+    fit(Large(config(steps=2, gradient_clip=0.5)), train=Rows(), heldout=None, run=Run(tmp_path, NAME))
     assert norms == pytest.approx([0.5, 0.5], rel=1e-4)
 
 
@@ -216,12 +262,12 @@ def test_a_loss_that_is_no_number_stops_the_training(tmp_path):
             return losses, {**values, "loss": torch.tensor(float("nan"))}
 
     with pytest.raises(ValueError, match=r"loss is nan at step 2; lower training\.learning_rate"):
-        fit(Broken(config()), train=Rows(), heldout=None, run=Run(tmp_path, "identity"))
+        fit(Broken(config()), train=Rows(), heldout=None, run=Run(tmp_path, NAME))
 
 
 def test_worker_processes_change_nothing(undisturbed, tmp_path):
     module = TwoLayers(config())
-    fit(module, train=Rows(), heldout=Rows(5), run=Run(tmp_path, "identity"), workers=2)
+    fit(module, train=Rows(), heldout=Rows(5), run=Run(tmp_path, NAME), workers=2)
     assert_same_training(*undisturbed, module, tmp_path)
 
 
@@ -251,9 +297,9 @@ def test_a_profile_changes_nothing(undisturbed, tmp_path, caplog):
     module, folder = undisturbed
     watched = TwoLayers(config())
     with caplog.at_level("INFO"):
-        fit(watched, train=Rows(), heldout=Rows(5), run=Run(tmp_path, "identity"), profile=True)
+        fit(watched, train=Rows(), heldout=Rows(5), run=Run(tmp_path, NAME), profile=True)
     assert_same_training(module, folder, watched, tmp_path)
-    events = json.loads((tmp_path / "profile" / "trace.json").read_text())["traceEvents"]
+    events = json.loads((tmp_path / NAME / "profile" / "trace.json").read_text())["traceEvents"]
     assert {"aten::addmm", "aten::mul"} <= {event["name"] for event in events}
     assert "profile of steps 8 to 12" in caplog.text
     shares = [float(share) for share in re.findall(r"^INFO.* ([\d.]+) %  .* ms a step", caplog.text, re.MULTILINE)]

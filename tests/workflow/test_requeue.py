@@ -115,8 +115,8 @@ def test_a_walltime_that_brought_nothing_is_not_repeated(job, monkeypatch, capsy
     monkeypatch.setenv("PATH", f"{job.commands}:{os.environ['PATH']}")
     monkeypatch.setattr(requeue, "_WASTED_SECONDS", 0.0)
     job.answers("scontrol", f"touch {job.folder}/asked; exit 1")
-    (job.folder / "checkpoints").mkdir()
-    training = f"{f'touch {job.folder}/checkpoints/1.pt;' * saves} kill -USR1 $PPID; sleep 0.5; {STOPPED}"
+    (job.folder / "identity" / "checkpoints").mkdir(parents=True)
+    training = f"{f'touch {job.folder}/identity/checkpoints/1.pt;' * saves} kill -USR1 $PPID; sleep 0.5; {STOPPED}"
     assert requeue.main(job.folder, ["sh", "-c", f"trap : USR1; {training}"]) == 75
     assert (job.folder / "asked").exists() == saves
     assert ("set a longer one" in capsys.readouterr().err) != saves

@@ -63,6 +63,37 @@ def test_other_sampler_steps_sample_and_score_but_train_nothing(tree):
     assert {job.wildcards["model"] for job in jobs if "model" in job.wildcards} == {"ddim"}
 
 
+def test_what_decides_no_weight_trains_nothing(tree):
+    """Keys that are about records, pictures, checkpoints and the machine; the metadata of a run has none of them."""
+    looks = {"log_every": 2, "validate_every": 3, "validate_clips": 1, "picture_clips": 1, "checkpoint_every": 5.0}
+    sections = {"autoencoder": {"training": looks}, "diffusion": {"training": looks}}
+    sections["diffusion"] |= {"preview_sampler": {"steps": 3}, "model": {"checkpointing": True}}
+    tree.configure(sections)
+    assert tree.planned() == []
+    tree.configure({"diffusion": {"training": {"learning_rate": 1e-3}}})
+    jobs = tree.planned()
+    assert frozen(jobs) == {"train-diffusion"}
+    assert "train_autoencoder" not in rules(jobs)
+
+
+def test_more_steps_go_on_and_fewer_are_taken_up_again_with_the_present_settings(tree):
+    weights = "results/first/autoencoder/weights.safetensors"
+    before = (tree.root / weights).read_bytes()
+    tree.configure({"autoencoder": {"training": {"steps": 6, "log_every": 2, "checkpoint_every": 0.5}}})
+    assert frozen(tree.planned(weights)) >= {"train-autoencoder"}
+    log = tree.root / "results/logs/first/train-autoencoder.log"
+    tree.finish(weights)
+    assert "going on after step 3 of 6" in log.read_text()
+    curve = (tree.root / "results/first/autoencoder/curve.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in curve] == ["step", "1", "2", "3", "4", "6"]  # a row every two steps by now
+    after = (tree.root / weights).read_bytes()
+    assert after != before
+    tree.configure({"autoencoder": {"training": {"steps": 3}}})
+    tree.finish(weights)
+    assert (tree.root / weights).read_bytes() == before
+    assert "it was trained for 3 steps before" in log.read_text()
+
+
 def test_a_sampler_that_is_added_leaves_the_other_alone(tree):
     tree.configure({"sample": {"samplers": {"dpm": {"method": "dpm-solver++", "steps": 1}}}})
     jobs = tree.planned()

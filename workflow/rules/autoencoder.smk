@@ -42,7 +42,7 @@ rule train_autoencoder:
         initial=lambda wildcards, input: ["--initial", input.initial[0]] if input.initial else [],
         perceptual=lambda wildcards, input: ["--perceptual", input.perceptual] if input.perceptual else [],
     shell:
-        "{resources.launcher} lvdm train-autoencoder --config {input.frozen:q}"
+        "{resources.launcher} lvdm train-autoencoder --config {input.frozen:q} {resources.settings}"
         " --train {input.train:q} --heldout {input.heldout:q} {params.initial:q} {params.perceptual:q}"
         " --run-folder {params.run_folder:q} --weights {output.weights:q} --curve {output.curve:q}"
         " --quality {output.quality:q} --picture {output.picture:q} --log {log:q}"

@@ -193,7 +193,10 @@ def training_threads(section):
 
 
 def training(section):
-    """What a training asks for, by the names that the SLURM executor knows, and how it is started (`launcher`)."""
+    """What a training asks for, by the names that the SLURM executor knows, and how it is started.
+
+    That is its `launcher`, and as `settings` what of its configuration decides no weight.
+    """
 
     def part(name):
         return lambda wildcards: resources.training(DATASETS[wildcards.dataset].config, section)[name]
@@ -207,5 +210,9 @@ def training(section):
             map(str, ["python", *requeue, *resources.steps(DATASETS[wildcards.dataset].config, section)])
         )
 
-    # Not parameters: another number of GPUs makes nothing stale.
-    return {**{name: part(name) for name in resources.TRAINING}, "launcher": launcher}
+    def settings(wildcards):
+        return shlex.join(plan.indifferent(DATASETS[wildcards.dataset], f"train-{section}"))
+
+    # Not parameters: another number of GPUs makes nothing stale, nor do these settings.
+    own = {"launcher": launcher, "settings": settings}
+    return {**{name: part(name) for name in resources.TRAINING}, **own}

@@ -40,7 +40,7 @@ rule train_diffusion:
         run_folder=lambda wildcards, output: Path(output.weights).with_name("run"),
         initial=lambda wildcards, input: ["--initial", input.initial[0]] if input.initial else [],
     shell:
-        "{resources.launcher} lvdm train-diffusion --config {input.frozen:q}"
+        "{resources.launcher} lvdm train-diffusion --config {input.frozen:q} {resources.settings}"
         " --train {input.train:q} --heldout {input.heldout:q}"
         " --statistics {input.statistics:q} --autoencoder {input.autoencoder:q} {params.initial:q}"
         " --run-folder {params.run_folder:q} --weights {output.weights:q} --curve {output.curve:q}"

@@ -23,6 +23,7 @@ from lvdm.stages import sources
 from lvdm.stages.config import ReportStageConfig
 from lvdm.stages.parts import features_config, for_dataset, memorise_config, score_config, stage_config
 from lvdm.stages.pipeline import PipelineConfig
+from lvdm.training import identity
 
 REFERENCES = ("real", "noise", "train", "heldout")  # what is scored or compared with, beside generators
 SPLITS = (TRAIN, HELDOUT)
@@ -102,6 +103,12 @@ class Dataset:
             references.append("train")
         return [*self.generators, *references]
 
+    def featured(self, detector: str) -> list[str]:
+        """What a detector's features are computed of: what is scored, and the splits that these are compared with."""
+        models = self.models(detector)
+        splits = self.splits if "train" in models or self.memorised(detector) else ()
+        return list(dict.fromkeys([*models, *splits]))
+
     def memorised(self, detector: str) -> list[str]:
         """The generators whose nearest training clips are looked for with a detector."""
         wanted = self.config.evaluate.memorisation and self.detectors[detector].compares_clips
@@ -174,6 +181,7 @@ def frozen(dataset: Dataset, stage: str, results: Path) -> str:
 
     ``stage`` is ``extract``, say, ``sample.ddim-50`` where there is one for each sampler, or
     ``score.lossless@i3d`` where there is one for each protocol and detector.
+    Of a training's settings it has those that decide weights; the others come by :func:`indifferent`.
     Reads what is in ``results`` for trainings whose code is pinned.
     """
     command, _, name = stage.partition(".")
@@ -185,6 +193,12 @@ def frozen(dataset: Dataset, stage: str, results: Path) -> str:
     else:
         code = code_stamp(f"lvdm.stages.{command.replace('-', '_')}")
     return freeze(stage, code, config)
+
+
+def indifferent(dataset: Dataset, stage: str) -> list[str]:
+    """Options of a training with the settings that decide no weight, which are not in its frozen configuration."""
+    settings = identity.indifferent(stage_config(dataset.config, dataset.name, stage))
+    return [word for key, value in settings.items() for word in ("--set", f"{key}={json.dumps(value)}")]
 
 
 def _settings(dataset: Dataset, command: str, name: str) -> Config | None:
@@ -206,7 +220,7 @@ def _settings(dataset: Dataset, command: str, name: str) -> Config | None:
 
 def freeze(stage: str, code: str, config: Config | None) -> str:
     """Canonical JSON: sorted keys, so that the same configuration is the same text."""
-    settings = {} if config is None else config.model_dump(mode="json")
+    settings = {} if config is None else identity.decisive(config)
     return json.dumps({"stage": stage, "code": code, "config": settings}, sort_keys=True, ensure_ascii=False)
 
 
@@ -249,6 +263,23 @@ def score_files(results: Path, dataset: Dataset) -> list[str]:
     ]
 
 
+def result_files(results: Path, dataset: Dataset) -> list[str]:
+    """Every file of a data set that the rules declare: what `all` makes again when it was deleted."""
+    folder = results / dataset.name
+    files = [f"frames/{video}.mkv" for video in dataset.videos]
+    for section in _TRAININGS.values():
+        files += [f"{section}/weights.{suffix}" for suffix in ("safetensors", "json")]
+    for kind, shard, suffix in product(("shards", "latents"), dataset.shards(*SPLITS), ("npy", "json")):
+        files.append(f"{kind}/{shard}.{suffix}")
+    files += [f"samples/{sampler}/{chunk}.npy" for sampler, chunk in product(dataset.samplers, dataset.chunks)]
+    files += [f"external/{external}.npy" for external in dataset.externals]
+    for protocol, detector in product(dataset.protocols, dataset.detectors):
+        files += [f"features/{protocol}/{detector}/{model}.npz" for model in dataset.featured(detector)]
+        files += [f"memorisation/{protocol}/{detector}/{model}.json" for model in dataset.memorised(detector)]
+    made = [*(str(folder / file) for file in files), str(results / "tables" / f"{dataset.name}.md")]
+    return [*made, *score_files(results, dataset), *paths(report_files(results, dataset))]
+
+
 def _model_files(folder: Path, dataset: Dataset) -> Iterator[ModelFiles]:
     for protocol, detector in product(dataset.protocols, dataset.detectors):
         for model in dataset.models(detector):
@@ -284,9 +315,8 @@ def stages(dataset: Dataset) -> list[str]:
     names += ["preview"]
     names += [f"import-clips.{external}" for external in dataset.externals]
     for protocol, detector in product(dataset.protocols, dataset.detectors):
-        models = dataset.models(detector)
-        models += dataset.splits if "train" in models or dataset.memorised(detector) else []
-        names += dict.fromkeys(dataset.features_stage(protocol, detector, model) for model in models)
+        featured = dataset.featured(detector)
+        names += dict.fromkeys(dataset.features_stage(protocol, detector, model) for model in featured)
         names += [f"score.{protocol}{_AND}{detector}"]
         names += [f"memorise.{protocol}{_AND}{detector}"] if dataset.memorised(detector) else []
     return [*names, "table"]
@@ -299,7 +329,7 @@ def _code_of_finished(frozen_file: Path, folder: Path, config: Config) -> str:
     """
     if frozen_file.exists() and (folder / "weights.safetensors").exists():
         before = read_json(frozen_file)
-        if before["config"] == config.model_dump(mode="json"):
+        if before["config"] == identity.decisive(config):
             return before["code"]
     return "pinned"
 

@@ -59,7 +59,7 @@ def _run(command: list[str]) -> tuple[int, bool]:
 
 
 def _saved(folder: Path) -> set[str]:
-    return {path.name for path in (folder / "checkpoints").glob("*.pt")}
+    return {str(path.relative_to(folder)) for path in folder.glob("*/checkpoints/*.pt")}
 
 
 def _ask(*command: str) -> str | None:
