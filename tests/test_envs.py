@@ -56,7 +56,8 @@ def test_an_environment_has_what_its_stages_import_and_no_more(environment):
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS, ids=lambda path: path.stem)
 def test_versions_are_those_of_the_project(environment):
-    stated = {canonicalize_name(item.name): item for item in map(Requirement, PROJECT["dependencies"])}
+    project = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dicom"]]
+    stated = {canonicalize_name(item.name): item for item in map(Requirement, project)}
     for name, requirement in pip_packages(environment).items():
         assert requirement.specifier == stated[name].specifier, name
     text = environment.read_text(encoding="utf-8")

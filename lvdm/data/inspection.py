@@ -220,7 +220,7 @@ class _Samples:
 
 
 def _ranked(frames: list[np.ndarray], rank: int) -> np.ndarray:
-    """The value of each pixel before which ``rank`` others come: the few smallest are sorted, whole images at a time."""
+    """The value of each pixel before which ``rank`` others come; whole images are sorted at a time."""
     smallest = [np.full_like(frames[0], 255) for _ in range(rank + 1)]
     for frame in frames:
         for place, kept in enumerate(smallest):

@@ -1,15 +1,14 @@
-"""Videos out and in again: extraction to lossless frames, reading them, previews.
+"""Videos that the pipeline writes, and reads again: lossless frames, previews.
 
 The only module that runs ffmpeg, which writes (the binary of the package imageio-ffmpeg, through ffmpeg-python), and
 the only one that imports decord, which reads what was written. Frames are uint8 RGB, (T, H, W, 3) or (H, W, 3).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
-from itertools import chain, repeat
+from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import decord
 import ffmpeg
@@ -17,18 +16,14 @@ import imageio_ffmpeg
 import numpy as np
 
 from lvdm.data import process
-from lvdm.data.crop import Box
-from lvdm.data.inspection import Inspection, Size
-from lvdm.data.overlay import cover
-from lvdm.data.picture import SCALE_FLAGS, Filter, Format, Treatment, centre_part
-from lvdm.data.pieces import Piece, resample
 from lvdm.data.process import VideoError
-from lvdm.data.recording import Decoded, opened
 from lvdm.files import publish
-from lvdm.progress import Progress
 
 # Threads of the encoder. Few, because the workflow extracts several videos at a time; their number changes no bit.
 _THREADS = 2
+
+# Exact in the last bit on any machine, chroma interpolated at full resolution.
+_SCALE_FLAGS = "lanczos+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact"
 
 # No time, version or random identifier in the file: the same frames make the same bytes.
 _BITEXACT = {"fflags": "+bitexact", "flags:v": "+bitexact", "map_metadata": -1}
@@ -37,26 +32,6 @@ _FFV1 = {
     "c:v": "ffv1", "level": 3, "coder": "rice", "g": 1, "slices": 4, "slicecrc": 1, "pix_fmt": "bgr0",
     "fps_mode": "passthrough", "threads": _THREADS, "format": "matroska", **_BITEXACT,
 }  # fmt: skip
-
-
-# Frames are counted within a graph of filters, so its unit of time is any.
-_TICK = Fraction(1, 25)
-
-
-@dataclass(frozen=True)
-class Extraction:
-    """What is made of a recording."""
-
-    pieces: Sequence[Piece]
-    crops: dict[Size, Box]
-    """The part of the picture that is kept, of each size; of what is kept, the centred part of the target's shape."""
-    size: tuple[int, int]
-    """Height and width of the frames that are made, pixels."""
-    deinterlace: Literal["auto", "on", "off"] = "auto"
-    texts: dict[Size, Sequence[Box]] = field(default_factory=dict)
-    """Burned-in texts that are covered, of each size."""
-    fps: float | None = None
-    """Frames/s that every piece is resampled to in time; None leaves its frames as they are."""
 
 
 # ------------------------------------------------------------------------------------------ reading
@@ -86,116 +61,6 @@ def iterate_frames(path: str | Path, batch: int = 64) -> Iterator[np.ndarray]:
 # ------------------------------------------------------------------------------------------ writing
 
 
-def extract_frames(path: Path, found: Inspection, extraction: Extraction, rate: float, target: Path) -> None:
-    """Write the pieces of a recording, one after another, as lossless, all-intra FFV1 at ``rate`` frames/s.
-
-    ``found`` is what inspecting it gave. Raises :class:`VideoError` when the recording does not decode as it did
-    then, or when ffmpeg fails; ``OSError`` on a full disk.
-    """
-    lengths = [piece.frames for piece in extraction.pieces]
-    with Progress(f"extract {path.name}", sum(lengths), "frame") as progress:
-        write_ffv1(_treated(path, found, extraction, progress), target, rate)
-
-
-def read_recording(path: Path) -> Iterator[np.ndarray]:
-    """All frames of a recording as they are shown, uint8 (H, W, 3), at full size; of one size and undamaged.
-
-    Raises :class:`VideoError`.
-    """
-    graph, expected = None, None
-    with opened(path) as recording:
-        for decoded in recording.frames():
-            format = Format.of(decoded.frame, recording.stream)
-            if graph is None:
-                expected = format
-                graph = Filter(format, Treatment(deinterlace="auto", flagged=decoded.frame.interlaced_frame), _TICK)
-            if format != expected or decoded.damaged:
-                raise VideoError(f"{path}: its picture changes or is damaged; make it again")
-            yield from graph.push(decoded.frame)
-        yield from graph.flush() if graph else ()
-    if recording.lost:
-        raise VideoError(f"{path}: {recording.lost[0]}; make it again")
-
-
-def _treated(path: Path, found: Inspection, extraction: Extraction, progress: Progress) -> Iterator[np.ndarray]:
-    """The frames that are written, uint8 (H, W, 3)."""
-    with opened(path) as recording:
-        frames = enumerate(_checked(path, recording.frames(), found, recording.stream))
-        for piece in extraction.pieces:
-            format = found.formats[found.format_of[piece.first]]
-            repeats = _repeats(found.times[piece.first : piece.stop], extraction.fps)
-            treatment = _treatment(piece, format, found, extraction)
-            # A deinterlacer looks at the frames around.
-            pushed = repeats >= 0 if treatment.bwdif else repeats > 0
-            hide = _hider(extraction, format)
-            pictures = _filtered(piece, frames, Filter(format, treatment, _TICK), pushed, progress)
-            for picture, count in zip(pictures, repeats[pushed], strict=True):
-                yield from repeat(hide(picture), count)
-
-
-def _treatment(piece: Piece, format: Format, found: Inspection, extraction: Extraction) -> Treatment:
-    flagged = bool(found.interlaced[piece.first : piece.stop].any())
-    return Treatment(extraction.crops[format.upright], extraction.size, extraction.deinterlace, flagged)
-
-
-def _filtered(
-    piece: Piece, frames: Iterator[tuple[int, Decoded]], graph: Filter, pushed: np.ndarray, progress: Progress
-) -> Iterator[np.ndarray]:
-    """One picture for each frame of a piece that is pushed through its filters."""
-    for number, decoded in frames:
-        if number >= piece.first:
-            if pushed[number - piece.first]:
-                yield from graph.push(decoded.frame)
-            progress.advance(1)
-        if number == piece.stop - 1:
-            break
-    yield from graph.flush()
-
-
-def _checked(path: Path, frames: Iterator[Decoded], found: Inspection, stream: Any) -> Iterator[Decoded]:
-    """The frames, as long as they are what inspecting the recording found."""
-    number = -1
-    for number, decoded in enumerate(frames):
-        if number >= found.frames or Format.of(decoded.frame, stream) != found.formats[found.format_of[number]]:
-            raise _changed(path, number)
-        yield decoded
-    if number + 1 < found.frames:
-        raise _changed(path, number + 1)
-
-
-def _changed(path: Path, number: int) -> VideoError:
-    return VideoError(f"{path}: frame {number} is not the one that was inspected; run `lvdm inspect` again")
-
-
-def _repeats(times: np.ndarray, fps: float | None) -> np.ndarray:
-    """(frames,) how often each frame of a piece is written."""
-    if fps is None:
-        return np.ones(len(times), int)
-    return np.bincount(resample(times, fps), minlength=len(times))
-
-
-def _hider(extraction: Extraction, format: Format) -> Callable[[np.ndarray], np.ndarray]:
-    """What covers the burned-in texts of a picture that was made."""
-    texts = extraction.texts.get(format.upright, ())
-    part = centre_part(extraction.crops[format.upright], format.upright_aspect, extraction.size)
-    mask = np.zeros(extraction.size, bool)
-    for box in texts:
-        mask[_scaled(box, part, extraction.size)] = True
-    return (lambda picture: cover(picture[None], mask)[0]) if mask.any() else (lambda picture: picture)
-
-
-def _scaled(box: Box, part: Box, size: tuple[int, int]) -> tuple[slice, slice]:
-    """The rows and columns of a made picture that show any of ``box``, of whose source ``part`` was kept."""
-
-    def span(start: int, length: int, begin: int, whole: int, made: int) -> slice:
-        scale = made / whole
-        # One pixel more on each side: scaling spreads an edge.
-        first, last = np.floor((start - begin) * scale) - 1, np.ceil((start + length - begin) * scale) + 1
-        return slice(int(np.clip(first, 0, made)), int(np.clip(last, 0, made)))
-
-    return span(box[1], box[3], part[1], part[3], size[0]), span(box[0], box[2], part[0], part[2], size[1])
-
-
 def write_ffv1(frames: Iterable[np.ndarray], path: str | Path, fps: float) -> None:
     """Publish frames, each uint8 (H, W, 3), as lossless all-intra FFV1 in Matroska."""
     frames = iter(frames)
@@ -216,7 +81,7 @@ def write_h264(frames: np.ndarray, path: str | Path, fps: float, crf: int = 18) 
     frames = np.pad(frames, ((0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)), mode="edge")
     rate = str(Fraction(fps).limit_denominator(1_000_000))
     stream = _raw(frames.shape[2], frames.shape[1], rate).filter(
-        "scale", out_color_matrix="bt709", out_range="tv", flags=SCALE_FLAGS
+        "scale", out_color_matrix="bt709", out_range="tv", flags=_SCALE_FLAGS
     )
     with publish(path) as temporary:
         spec = stream.output(

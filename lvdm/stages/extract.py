@@ -9,12 +9,13 @@ from typing import Any
 
 from lvdm.data.crops import Picture, find_pictures, read_pictures
 from lvdm.data.cutting import Cutting, cut
+from lvdm.data.extraction import Extraction, extract_frames
 from lvdm.data.inspection import Inspection, Size, inspect, read_inspection
 from lvdm.data.manifest import file_state
 from lvdm.data.picture import centre_part
 from lvdm.data.process import VideoError
 from lvdm.data.summary import treatments
-from lvdm.data.video import Extraction, extract_frames, frame_count
+from lvdm.data.video import frame_count
 from lvdm.files import content_hash, publish, read_json, write_json
 from lvdm.provenance import code_stamp
 from lvdm.stages.config import ExtractConfig

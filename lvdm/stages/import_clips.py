@@ -9,7 +9,7 @@ import numpy as np
 
 from lvdm.data.archives import archive_shape, archive_videos
 from lvdm.data.catalog import EmptyDatasetError, list_videos
-from lvdm.data.video import read_recording
+from lvdm.data.extraction import read_recording
 from lvdm.files import publish
 from lvdm.progress import track
 from lvdm.stages.config import ImportClipsConfig

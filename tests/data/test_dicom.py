@@ -12,9 +12,9 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGBaseline8Bit
 
 from lvdm.data import dicom
+from lvdm.data.extraction import read_recording
 from lvdm.data.inspection import inspect
 from lvdm.data.process import VideoError
-from lvdm.data.video import read_recording
 from lvdm.stages import extract
 from lvdm.stages import inspect as inspect_stage
 from lvdm.stages.config import ExtractConfig

@@ -10,22 +10,14 @@ from PIL import Image
 from lvdm.data.config import ClipConfig, CropConfig, CuttingConfig
 from lvdm.data.crops import find_pictures
 from lvdm.data.cutting import cut
+from lvdm.data.extraction import Extraction, extract_frames, read_recording
 from lvdm.data.inspection import Inspection, inspect
 from lvdm.data.listing import Listed
 from lvdm.data.manifest import ManifestRow
 from lvdm.data.pieces import Piece
+from lvdm.data.process import VideoError
 from lvdm.data.summary import summarise
-from lvdm.data.video import (
-    Extraction,
-    VideoError,
-    extract_frames,
-    frame_count,
-    iterate_frames,
-    read_frames,
-    read_recording,
-    write_ffv1,
-    write_h264,
-)
+from lvdm.data.video import frame_count, iterate_frames, read_frames, write_ffv1, write_h264
 
 CLIP = ClipConfig(length=4)
 KEEP = {"black": False, "blank": False, "frozen": None}  # test patterns are no endoscopy
