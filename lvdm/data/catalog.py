@@ -18,7 +18,7 @@ from lvdm.data.search import Found, Walk, identity, links_in, search, split_patt
 
 _CONTAINERS = (
     "mp4 m4v mov qt mkv webm avi divx wmv asf flv f4v gif apng ogv ogg 3gp 3g2 rm rmvb nut ivf y4m "
-    "mpg mpeg mpe m2v m1v vob ts m2ts mts mod tod mxf dv h264 264 h265 265 hevc dcm"
+    "mpg mpeg mpe m2v m1v vob ts m2ts mts mod tod mxf dv h264 264 h265 265 hevc dcm dicom"
 )
 VIDEO_SUFFIXES = frozenset(f".{name}" for name in _CONTAINERS.split())
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})

@@ -8,6 +8,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +25,8 @@ from lvdm.data.splits import split_videos
 from lvdm.evaluation.config import ProtocolConfig
 from lvdm.stages.parts import for_dataset
 from lvdm.stages.pipeline import RESERVED_DATASETS, DatasetConfig, ExternalConfig, PipelineConfig
+
+_DICOM = (".dcm", ".dicom")
 
 DEMO = "demo"  # the data set that section `demo` makes the videos of
 
@@ -88,7 +91,7 @@ def videos(pipeline: PipelineConfig, name: str) -> Videos:
     source, split = pipeline.datasets[name], for_dataset(pipeline, name).data.split
     made = pipeline.demo is not None and name == DEMO
     listing = _demo_listing(pipeline) if made else _listing(pipeline, name, source)
-    grouped, notes = assign_groups(listing.videos, source.group)
+    grouped, notes = assign_groups(listing.videos, source.group, _patients(listing.videos, pipeline.results))
     copies = {} if made else equal_contents(grouped, contents_file(pipeline.results, name))
     notes += _joined_notes(grouped, copies)
     grouped = join(grouped, copies.items())
@@ -125,6 +128,22 @@ def _listing(pipeline: PipelineConfig, name: str, source: DatasetConfig) -> List
         if not any(root.is_relative_to(os.path.realpath(folder)) for root in roots):
             written.append(folder)
     return catalog.find_videos(globs(source), source.frames, dataset=name, page=source.page, exclude=written)
+
+
+def _patients(videos: Iterable[VideoSource], results: Path) -> dict[str, tuple[str, str]]:
+    """Of DICOM files, what tells their patient from others, and what is written of it, by identifier."""
+    files = [video for video in videos if video.path.suffix.lower() in _DICOM]
+    if not files:
+        return {}
+    # What reads these takes long to import.
+    from lvdm.data import dicom
+
+    secret, found = dicom.read_secret(results), {}
+    for video in files:
+        with suppress(ValueError):  # a file that is none is left out, with the reason, when it is inspected
+            if (key := dicom.patient_key(video.path)) is not None:
+                found[video.id] = key, dicom.patient_label(key, secret)
+    return found
 
 
 def _joined_notes(grouped: list[VideoSource], copies: Mapping[str, str]) -> list[str]:

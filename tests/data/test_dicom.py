@@ -15,7 +15,7 @@ from lvdm.data import dicom
 from lvdm.data.extraction import read_recording
 from lvdm.data.inspection import inspect
 from lvdm.data.process import VideoError
-from lvdm.stages import extract
+from lvdm.stages import extract, sources
 from lvdm.stages import inspect as inspect_stage
 from lvdm.stages.config import ExtractConfig
 
@@ -139,3 +139,26 @@ def test_patients_are_told_apart_and_nothing_of_them_is_written(tmp_path, rng):
     for file in out.iterdir():
         content = file.read_bytes()
         assert not any(text in content for text in (b"4711", b"Mustermann", b"Erika", b"19640812")), file
+
+
+def test_patients_are_the_groups_of_a_data_set(tmp_path, rng):
+    """Whatever the secret, which differs from one results folder to the other, the split is the same."""
+    images = rng.integers(30, 256, (12, 12, 64, 96, 3), np.uint8)
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    for number, frames in enumerate(images):
+        write(folder / f"{number:02}.dcm", frames.tobytes(), ExplicitVRLittleEndian, 12, patient=f"P{number // 3}")
+    (folder / "none.dcm").write_bytes(b"no dicom")
+    found = []
+    for results in ("one", "other"):
+        config = {"results": str(tmp_path / results), "datasets": {"d": {"videos": f"{folder}/*.dcm"}}}
+        config["data"] = {"split": {"heldout": 0.4}}
+        found.append(sources.videos(sources.load(config), "d"))
+    one, other = found
+    assert one.sides == other.sides
+    assert set(one.groups.values()) & set(other.groups.values()) == {"none"}
+    for number in range(12):
+        siblings = [f"{number // 3 * 3 + part:02}" for part in range(3)]
+        assert len({one.groups[id] for id in siblings}) == len({one.sides[id] for id in siblings}) == 1
+    assert len(set(one.groups.values())) == 5
+    assert set(one.sides.values()) == {"train", "heldout"}
