@@ -31,6 +31,9 @@ _HD_WIDTH, _SD_HEIGHT = 1280, 576
 # Containers that state no shape of pixels: it stands in the coded pictures, and may change between them.
 _WITHOUT_ASPECT = frozenset({"mpegts", "mpeg", "mpegvideo", "h264", "hevc", "m4v", "vvc"})
 
+# Codecs for whose frames ffmpeg sets no flag, interlaced or not.
+_WITHOUT_FLAGS = frozenset({"huffyuv", "ffvhuff", "cfhd", "jpeg2000", "libopenjpeg", "png", "vc2", "dirac", "tiff"})
+
 # A pixel further from a square than this is a mistake of the file.
 _LONGEST_PIXEL = 8
 
@@ -59,6 +62,8 @@ class Format:
     """Degrees clockwise that the picture is turned by to be shown, after it was mirrored."""
     mirrored: bool = False
     """Whether left and right of the stored picture change places."""
+    fields: Literal["", "tff", "bff"] = ""
+    """Field order that the container states where the codec flags no frame: every frame is interlaced then."""
 
     @classmethod
     def of(cls, frame: av.VideoFrame, stream: av.video.stream.VideoStream | None) -> "Format":
@@ -75,6 +80,7 @@ class Format:
             pixel_aspect=_pixel_aspect(stream),
             rotation=rotation,
             mirrored=mirrored,
+            fields=_container_fields(stream),
         )
 
     @property
@@ -133,13 +139,6 @@ class Treatment:
     flagged: bool = False
     """Whether frames of the run are flagged as interlaced: otherwise `auto` leaves all of it as it is."""
 
-    @property
-    def bwdif(self) -> str:
-        """Which frames are deinterlaced: "all", those that are flagged ("interlaced"), or none ("")."""
-        if self.deinterlace == "auto":
-            return "interlaced" if self.flagged else ""
-        return "all" if self.deinterlace == "on" else ""
-
 
 def centre_part(box: Box, pixel_aspect: Fraction | float, size: tuple[int, int]) -> Box:
     """The largest part of ``box``, at its centre, that has the aspect of ``size`` (height, width) as it is shown."""
@@ -154,7 +153,7 @@ def describe(stored: Format, treatment: Treatment) -> tuple[str, ...]:
     """What is done to the picture beyond cropping and scaling, a few words for each."""
     colour, layout = stored.colour, _layout(stored.pixel_format)
     done = []
-    if treatment.bwdif:
+    if _deinterlaced(stored, treatment):
         done.append("deinterlaced (bwdif)")
     if stored.rotation:
         done.append(f"rotated by {stored.rotation} degrees")
@@ -188,16 +187,26 @@ def chain(stored: Format, treatment: Treatment) -> list[tuple[str, str]]:
     filters = _stated(stored, layout, colour)
     if layout.first:
         filters += _as_format(layout.first)
-    if treatment.bwdif:
+    if which := _deinterlaced(stored, treatment):
+        filters += [("setfield", stored.fields)] if stored.fields else []
         filters += _as_format(layout.planar) if layout.planar != stored.pixel_format else []
-        filters.append(("bwdif", f"mode=send_frame:parity=auto:deint={treatment.bwdif}"))
+        filters.append(("bwdif", f"mode=send_frame:parity=auto:deint={which}"))
     filters += _TURNS[stored.rotation, stored.mirrored]
     filters.append(("crop", f"{columns}:{rows}:{left}:{top}:exact=1"))
     if layout.alpha:
         deep = "16le" if layout.depth > 8 else ""
-        filters += [*_as_format(f"gbrap{deep}"), ("premultiply", "inplace=1"), *_as_format(f"gbrp{deep}")]
+        # Not by way of gbrp16, of which libswscale leaves the last row empty (FFmpeg 8.1): scaling drops alpha.
+        filters += [*_as_format(f"gbrap{deep}"), ("premultiply", "inplace=1")]
     filters.append(("scale", f"{size[1]}:{size[0]}:flags={SCALE_FLAGS}"))
-    return [*filters, ("format", tone.wanted_format(colour) or "bgr0")]
+    return [*filters, ("format", tone.wanted_format(colour, layout.alpha))]
+
+
+def _deinterlaced(stored: Format, treatment: Treatment) -> str:
+    """Which frames are deinterlaced: all, those that are flagged ("interlaced"), or none ("")."""
+    if treatment.deinterlace == "on":
+        return "all"
+    flagged = treatment.flagged or stored.fields
+    return "interlaced" if treatment.deinterlace == "auto" and flagged else ""
 
 
 def _refuse(stored: Format, layout: "_Layout") -> None:
@@ -280,7 +289,10 @@ def _with_depth(name: str, depth: int, alpha: bool) -> str:
 
 def _orientation(frame: av.VideoFrame) -> tuple[int, bool]:
     """Degrees clockwise and mirrored, of the display matrix (libavutil/display.h); to the nearest quarter turn."""
-    data = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        data = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV 18.1 does not know every kind of side data, and then gives none
+        return -frame.rotation % 360 // 90 * 90, False
     if data is None:
         return 0, False
     a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].tolist()
@@ -288,6 +300,13 @@ def _orientation(frame: av.VideoFrame) -> tuple[int, bool]:
     if mirrored:
         a, b = -a, -b
     return round(math.degrees(math.atan2(b, a)) / 90) * 90 % 360, mirrored
+
+
+def _container_fields(stream: av.video.stream.VideoStream | None) -> str:
+    if stream is None or stream.codec_context.name not in _WITHOUT_FLAGS:
+        return ""
+    # AVFieldOrder TT, BB, TB, BT, read as ffmpeg's raw decoders read them and its encoders write them.
+    return {2: "tff", 3: "bff", 4: "tff", 5: "bff"}.get(int(stream.codec_context.field_order), "")
 
 
 def _pixel_aspect(stream: av.video.stream.VideoStream | None) -> Fraction:
@@ -334,9 +353,8 @@ class Filter:
     """
 
     def __init__(self, stored: Format, treatment: Treatment, time_base: Fraction):
-        self._colour = stored.colour
-        self._convert = tone.converter(self._colour)
         plan = chain(stored, treatment)
+        self._convert = tone.converter(stored.colour, plan[-1][1])
         graph = Graph()
         graph.threads = 1
         try:

@@ -13,8 +13,11 @@ is what every other video gives: 8-bit R'G'B' of BT.709 primaries for a display 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
+
+Format = Literal["bgr0", "rgb48le", "yuv444p16le"]
 
 HDR = {"smpte2084": "PQ tone-mapped to SDR", "arib-std-b67": "HLG tone-mapped to SDR"}
 WIDE = {
@@ -60,6 +63,12 @@ _ICTCP = {
 }
 
 
+_LUMA_WEIGHTS = {
+    "bt709": (0.2126, 0.0722), "fcc": (0.30, 0.11), "bt470bg": (0.299, 0.114), "smpte170m": (0.299, 0.114),
+    "smpte240m": (0.212, 0.087), "bt2020nc": (0.2627, 0.0593),
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Colour:
     """What the samples of a picture mean; names are ffmpeg's."""
@@ -95,16 +104,19 @@ def describe(colour: Colour) -> tuple[str, ...]:
     return tuple(done)
 
 
-def wanted_format(colour: Colour) -> str:
-    """The pixel format that :func:`converter` reads, or "" where 8-bit RGB is all that is needed."""
+def wanted_format(colour: Colour, alpha: bool = False) -> Format:
+    """The pixel format to give to :func:`converter`; with alpha, the picture was laid over black in R'G'B'."""
     if colour.matrix in MATRICES:
         return "yuv444p16le"
-    return "rgb48le" if colour.changes_light or colour.grey_is_limited else ""
+    if not colour.changes_light and not colour.grey_is_limited:
+        return "bgr0"
+    # libswscale's own RGB is a level or two off in 16 bits, which PQ makes many near black.
+    return "rgb48le" if alpha or colour.matrix == "gbr" else "yuv444p16le"
 
 
-def converter(colour: Colour) -> Callable[[np.ndarray], np.ndarray]:
-    """What makes uint8 (H, W, 3) RGB of samples (H, W, 3) in the format that is wanted."""
-    if not wanted_format(colour):
+def converter(colour: Colour, given: Format) -> Callable[[np.ndarray], np.ndarray]:
+    """What makes uint8 (H, W, 3) RGB of samples (H, W, 3) in a format that :func:`wanted_format` names."""
+    if given == "bgr0":
         return np.ascontiguousarray
     # Row-wise, so that `samples @ to_709` maps RGB.
     to_709 = primaries_matrix(_primaries(colour), "bt709").T.astype(np.float32)
@@ -114,7 +126,7 @@ def converter(colour: Colour) -> Callable[[np.ndarray], np.ndarray]:
         if colour.matrix == "ictcp":
             light = _light_of_lms(_spread(values, colour), _transfer(colour))
         else:
-            signal = _rgb(_spread(values, colour), colour) if colour.matrix in MATRICES else _full(values, colour)
+            signal = _full(values, colour) if given == "rgb48le" else _rgb(_spread(values, colour), colour)
             if not colour.changes_light:
                 return _bytes(signal)
             light = light_of(np.clip(signal, 0, 1), colour.transfer)
@@ -235,20 +247,30 @@ def _spread(values: np.ndarray, colour: Colour) -> np.ndarray:
     """Y in 0 to 1, and two differences in -0.5 to 0.5, of samples that were shifted to 16 bits (H.273, 8.3)."""
     if colour.full_range:
         return (values - np.array([0, 32768, 32768], np.float32)) / (65536 - 2 ** (16 - min(colour.depth, 16)))
-    return (values - np.array([4096, 32768, 32768], np.float32)) / np.array([56064, 57344, 57344], np.float32)
+    # YCgCo is made of integers that are in the range already: its differences are not stretched (8.3.4).
+    luma, differences = 219 << 8, (219 if colour.matrix == "ycgco" else 224) << 8
+    return (values - np.array([4096, 32768, 32768], np.float32)) / np.array([luma, *2 * [differences]], np.float32)
 
 
 def _rgb(ycc: np.ndarray, colour: Colour) -> np.ndarray:
-    """R'G'B' of Y', Cb, Cr by a matrix of :data:`MATRICES`."""
+    """R'G'B' of Y' and two differences."""
     luma, first, second = ycc[..., 0], ycc[..., 1], ycc[..., 2]
     if colour.matrix == "ycgco":  # H.273, equations 55 to 58
         rest = luma - first
         return np.stack([rest + second, luma + first, rest - second], axis=-1)
     if colour.matrix == "bt2020c":
         return _constant_luminance(luma, first, second)
-    red, _, blue = _to_xyz(colour.primaries if colour.primaries in _CHROMATICITIES else "bt709")[1]
+    red, blue = _weights(colour)
     r, b = luma + 2 * (1 - red) * second, luma + 2 * (1 - blue) * first
     return np.stack([r, (luma - red * r - blue * b) / (1 - red - blue), b], axis=-1)
+
+
+def _weights(colour: Colour) -> tuple[float, float]:
+    """Kr and Kb (H.273, table 4)."""
+    if colour.matrix == "chroma-derived-nc":
+        red, _, blue = _to_xyz(colour.primaries if colour.primaries in _CHROMATICITIES else "bt709")[1]
+        return float(red), float(blue)
+    return _LUMA_WEIGHTS[colour.matrix]
 
 
 def _constant_luminance(luma: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
