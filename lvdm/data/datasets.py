@@ -7,6 +7,7 @@ float or a byte is moved faster than the float that the network's device makes o
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,16 @@ from torch.utils.data import Dataset
 
 from lvdm.data.config import ClipConfig
 from lvdm.data.shards import Shard, Window, read_clip, windows
-from lvdm.files import read_json
+from lvdm.reading import open_array, read_record
+
+_AGAIN = "delete it and run stage encode again"
+
+
+@dataclass(frozen=True)
+class _LatentRecord:
+    """The ``.json`` beside a cache of latents: id of the video and first frame of each window."""
+
+    windows: tuple[tuple[str, int], ...]
 
 
 def to_float(frames: torch.Tensor) -> torch.Tensor:
@@ -148,17 +158,20 @@ def _open_latents(path: Path) -> np.ndarray:
     for file in (path, record):
         if not file.is_file():
             raise FileNotFoundError(f"{file} is missing; run stage encode for {path.stem}")
-    try:
-        cache = np.load(path, mmap_mode="r")
-    except ValueError as error:
-        raise ValueError(f"{path}: not a whole .npy file ({error}); delete it and run stage encode again") from None
-    described = len(read_json(record)["windows"])
-    if cache.ndim != 6 or cache.shape[1] != 2 or len(cache) != described:
+    cache = open_array(path, "cache of latents", _AGAIN, shape="n2cthw", dtype="float16")
+    described = len(read_windows(path))
+    if len(cache) != described:
         raise ValueError(
             f"{path} holds {cache.shape}, but {record.name} describes {described} windows of mean and log-variance; "
             "delete both and run stage encode again"
         )
     return cache
+
+
+def read_windows(latents: Path) -> list[Window]:
+    """The windows whose moments are in a cache, from the record beside it."""
+    record = read_record(_LatentRecord, latents.with_suffix(".json"), "record of latents", _AGAIN)
+    return [Window(*window) for window in record.windows]
 
 
 def _names(paths: Sequence[str | Path]) -> str:

@@ -13,7 +13,10 @@ from typing import NamedTuple
 import numpy as np
 
 from lvdm.data.config import ClipConfig
-from lvdm.files import publish, read_json, write_json
+from lvdm.files import publish, write_json
+from lvdm.reading import open_array, read_record
+
+_AGAIN = "delete it and run stage shard again"
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,13 @@ class ShardVideo:
     id: str
     start: int
     frames: int
+
+
+@dataclass(frozen=True)
+class _ShardRecord:
+    """The ``.json`` beside a shard."""
+
+    videos: tuple[ShardVideo, ...]
 
 
 class Window(NamedTuple):
@@ -149,23 +159,8 @@ def _checked(path: Path, video: ShardVideo, resolution: int, pieces: Iterable[np
 
 
 def _open_frames(path: Path) -> np.ndarray:
-    try:
-        frames = np.load(path, mmap_mode="r")
-    except ValueError as error:
-        raise ValueError(f"{path}: not a whole .npy file ({error}); delete it and run stage shard again") from None
-    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3:
-        raise ValueError(
-            f"{path} holds {frames.dtype} {frames.shape}, but a shard is uint8 (frames, H, W, 3); "
-            "delete it and run stage shard again"
-        )
-    return frames
+    return open_array(path, "shard of frames", _AGAIN, shape="nhw3", dtype="uint8")
 
 
 def _read_videos(path: Path) -> tuple[ShardVideo, ...]:
-    try:
-        return tuple(ShardVideo(**video) for video in read_json(path)["videos"])
-    except (KeyError, TypeError):
-        raise ValueError(
-            f"{path}: not the record of a shard ({{'videos': [{{'id', 'start', 'frames'}}]}}); "
-            "delete it and run stage shard again"
-        ) from None
+    return read_record(_ShardRecord, path, "record of a shard", _AGAIN).videos

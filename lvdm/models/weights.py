@@ -42,8 +42,14 @@ def load_model(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     for file in (path, record):
         if not file.is_file():
             raise FileNotFoundError(f"{file} is missing; weights are a .safetensors file with a .json beside it")
+    config = read_json(record)
+    if not isinstance(config, dict):
+        raise ValueError(
+            f"{record} holds a {type(config).__name__}, but the configuration of weights is a mapping; "
+            "delete it and train again"
+        )
     try:
-        return load_file(path), read_json(record)
+        return load_file(path), config
     except SafetensorError as error:
         raise ValueError(f"{path}: not a whole safetensors file ({error}); delete it and train again") from None
 

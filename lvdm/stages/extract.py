@@ -8,7 +8,7 @@ from lvdm.data.config import CropConfig
 from lvdm.data.crop import Crop, detect_crop
 from lvdm.data.manifest import VideoInfo, file_state, read_manifest
 from lvdm.data.video import Extraction, centre_square, extract_frames, output_rate, probe, sample_frames
-from lvdm.files import content_hash, publish, write_json
+from lvdm.files import check_outputs, content_hash, publish, write_json
 from lvdm.stages.config import ExtractConfig
 
 _logger = logging.getLogger(__name__)
@@ -21,6 +21,7 @@ def run(config: ExtractConfig, *, video: Path, manifest: Path | None = None, fra
     cannot be used, ``frames`` is an empty file and the record says why. Raises ``ValueError`` when the
     manifest does not have the video as it is now, ``OSError`` on a full disk.
     """
+    check_outputs(frames, record)
     info, sha256 = _look_up(video, manifest) if manifest else (probe(video, config.clip), content_hash(video))
     made = {"id": frames.stem, "usable": info.usable, "reason": info.reason, "source": str(video), "sha256": sha256}
     if info.usable:

@@ -11,7 +11,7 @@ from lvdm.data.libraries import ClipLibrary, Library, ShardLibrary
 from lvdm.evaluation.clips import Geometry
 from lvdm.evaluation.feature_files import FeatureSet, read_features
 from lvdm.evaluation.memorisation import compare_distances, nearest
-from lvdm.files import publish, write_json
+from lvdm.files import check_outputs, publish, write_json
 from lvdm.stages.config import MemoriseConfig
 
 _logger = logging.getLogger(__name__)
@@ -42,6 +42,7 @@ def run(
     ``summary`` (.json) compares the two kinds of distances, see lvdm.evaluation.memorisation; it is empty without
     held-out clips. Without training clips the table and the folder are empty, too.
     """
+    check_outputs(distances, summary, folders=[pairs])
     known = read_features(train)
     made = read_features(generated)
     with threadpool_limits(limits=1):  # another number of threads, other last bits

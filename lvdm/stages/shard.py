@@ -2,17 +2,27 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from lvdm.data.shards import write_shard
 from lvdm.data.video import iterate_frames
-from lvdm.files import read_json
+from lvdm.files import check_outputs
 from lvdm.progress import Progress
+from lvdm.reading import read_record
 from lvdm.stages.config import ShardConfig
 
 _logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Extracted:
+    """What this stage needs of a record of stage extract."""
+
+    usable: bool
+    frames: int = 0
 
 
 def run(config: ShardConfig, *, frames: list[Path], shard: Path) -> None:
@@ -25,6 +35,7 @@ def run(config: ShardConfig, *, frames: list[Path], shard: Path) -> None:
     resolution.
     """
     files = {path.stem: path for path in sorted(frames, key=lambda path: path.stem)}
+    check_outputs(shard, shard.with_suffix(".json"))
     lengths = _lengths(files)
     with Progress(f"writing {shard.stem}", sum(lengths.values()), "frame") as progress:
 
@@ -45,7 +56,7 @@ def _lengths(files: dict[str, Path]) -> dict[str, int]:
         for file in (record, video):
             if not file.is_file():
                 raise ValueError(f"{file} is missing; run stage extract for video {id}")
-        extracted = read_json(record)
-        if extracted["usable"]:
-            lengths[id] = extracted["frames"]
+        extracted = read_record(_Extracted, record, "record of extracted frames", "run stage extract again")
+        if extracted.usable:
+            lengths[id] = extracted.frames
     return lengths

@@ -302,6 +302,7 @@ def placed(text: str, inputs: Path, outputs: Path) -> str:
 def _in_process(monkeypatch):
     """Signals are those of the test process, and a stage must not take them over."""
     monkeypatch.setattr(command, "_end_on_signals", lambda: None)
+    monkeypatch.setattr("lvdm.training.distributed.launch", lambda gpus: f"started {gpus} processes")
 
 
 @pytest.fixture(scope="session")
@@ -397,8 +398,8 @@ SLOTS = list(_slots())
 
 def form(path: str) -> str:
     """What a file of the run is; files of one form can stand for each other."""
-    if path in MADE_BY:
-        return MADE_BY[path]
+    if not path or path in MADE_BY:
+        return MADE_BY.get(path, "")
     whole = str(Path(path).with_suffix(".npy")), str(Path(path).with_suffix(".safetensors"))
     for other in (*whole, str(Path(path).with_suffix(".mkv"))):
         if path.endswith(".json") and other in MADE_BY:
