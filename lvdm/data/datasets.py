@@ -140,7 +140,7 @@ class LatentDataset(Dataset[torch.Tensor]):
         self._open()
 
     def _open(self) -> None:
-        self._caches = [_open_latents(path) for path in self.paths]
+        self._caches = [open_latents(path) for path in self.paths]
         self._ends = np.cumsum([len(cache) for cache in self._caches])
 
 
@@ -153,25 +153,23 @@ def _check_resolution(shard: Shard, clip: ClipConfig) -> None:
         )
 
 
-def _open_latents(path: Path) -> np.ndarray:
+def open_latents(path: Path) -> np.ndarray:
+    """The cache at ``path``, float16 ``(windows, 2, C, T/4, H/8, W/8)``, which stays on the disk.
+
+    Raises ``FileNotFoundError`` and ``ValueError`` that name the file when it or its record is missing or another.
+    """
     record = path.with_suffix(".json")
     for file in (path, record):
         if not file.is_file():
-            raise FileNotFoundError(f"{file} is missing; run stage encode for {path.stem}")
+            raise FileNotFoundError(f"{file} is missing, of the latents {path}; run stage encode for {path.stem}")
     cache = open_array(path, "cache of latents", _AGAIN, shape="n2cthw", dtype="float16")
-    described = len(read_windows(path))
+    described = len(read_record(_LatentRecord, record, "record of latents", _AGAIN).windows)
     if len(cache) != described:
         raise ValueError(
             f"{path} holds {cache.shape}, but {record.name} describes {described} windows of mean and log-variance; "
             "delete both and run stage encode again"
         )
     return cache
-
-
-def read_windows(latents: Path) -> list[Window]:
-    """The windows whose moments are in a cache, from the record beside it."""
-    record = read_record(_LatentRecord, latents.with_suffix(".json"), "record of latents", _AGAIN)
-    return [Window(*window) for window in record.windows]
 
 
 def _names(paths: Sequence[str | Path]) -> str:

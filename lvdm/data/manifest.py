@@ -9,6 +9,7 @@ from typing import Any
 
 from lvdm.data.catalog import frame_files
 from lvdm.files import publish
+from lvdm.reading import read_table, wrong_file
 
 
 @dataclass(frozen=True)
@@ -85,16 +86,14 @@ def write_manifest(path: str | Path, rows: Iterable[ManifestRow]) -> None:
 
 def read_manifest(path: str | Path) -> list[ManifestRow]:
     """The rows of a manifest. Raises ``ValueError`` that names the file when it is not one."""
-    with Path(path).open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise ValueError(f"{path}: is not a manifest of this version; delete it and run `lvdm probe` again")
-        try:
-            return [_row(cells) for cells in reader]
-        except (KeyError, ValueError, TypeError) as error:
-            raise ValueError(
-                f"{path}, line {reader.line_num}: {error!r}; delete it and run `lvdm probe` again"
-            ) from None
+    remedy = "delete it and run `lvdm probe` again"
+    rows = read_table(path, COLUMNS, "manifest of this version", remedy)
+    if rows and tuple(rows[0]) != COLUMNS:
+        raise ValueError(f"{path}: is not a manifest of this version; {remedy}")
+    try:
+        return [_row(cells) for cells in rows]
+    except (KeyError, ValueError, TypeError) as error:
+        raise wrong_file(path, "manifest", repr(error), remedy) from None
 
 
 def _row(cells: dict[str, str]) -> ManifestRow:

@@ -55,7 +55,9 @@ class Shard:
         self.path = Path(path)
         for file in (self.path, self.path.with_suffix(".json")):
             if not file.is_file():
-                raise FileNotFoundError(f"{file} is missing; run stage shard for {self.path.stem}")
+                raise FileNotFoundError(
+                    f"{file} is missing, of the shard {self.path}; run stage shard for {self.path.stem}"
+                )
         self.frames = _open_frames(self.path)
         self.videos = _read_videos(self.path.with_suffix(".json"))
         self._by_id = {video.id: video for video in self.videos}

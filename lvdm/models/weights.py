@@ -38,10 +38,7 @@ def load_model(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises ``FileNotFoundError`` when one is missing and ``ValueError`` when one cannot be read.
     """
     path = Path(path)
-    record = path.with_suffix(".json")
-    for file in (path, record):
-        if not file.is_file():
-            raise FileNotFoundError(f"{file} is missing; weights are a .safetensors file with a .json beside it")
+    record = record_of(path)
     config = read_json(record)
     if not isinstance(config, dict):
         raise ValueError(
@@ -54,12 +51,26 @@ def load_model(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise ValueError(f"{path}: not a whole safetensors file ({error}); delete it and train again") from None
 
 
+def record_of(weights: Path) -> Path:
+    """The ``.json`` beside ``weights``; an error that names the weights when one of the two is missing."""
+    record = weights.with_suffix(".json")
+    if weights.suffix == record.suffix:
+        raise ValueError(f"{weights} are no weights; give the .safetensors file with its .json beside it")
+    for file in (weights, record):
+        if not file.is_file():
+            raise FileNotFoundError(
+                f"{file} is missing; weights are a .safetensors file with a .json beside it, and {weights} was given"
+            )
+    return record
+
+
 def fill(network: nn.Module, state: Mapping[str, Tensor], source: str | Path) -> None:
     """Load ``state`` into ``network``. Raises ``ValueError`` that names ``source`` when it does not fit."""
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
-        raise ValueError(f"{source}: the weights do not fit the configuration beside them: {error}") from None
+        beside = Path(source).with_suffix(".json").name
+        raise ValueError(f"{source}: the weights do not fit the configuration beside them, {beside}: {error}") from None
 
 
 def load_autoencoder(path: str | Path, device: torch.device | str = "cpu") -> Autoencoder:

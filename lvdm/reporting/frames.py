@@ -54,6 +54,19 @@ def check_picture(path: Path) -> Path:
     return path
 
 
+def check_latex(path: Path) -> Path:
+    """``path``, if it holds a table in LaTeX. Raises ``ValueError`` that names it when it does not."""
+    what, remedy = "results table in LaTeX", "run stage table again"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise wrong_file(path, what, "it is no text in UTF-8", remedy) from None
+    opened, closed = (text.count(rf"\{word}{{table}}") for word in ("begin", "end"))
+    if not opened or opened != closed:
+        raise wrong_file(path, what, f"{opened} tables begin in it and {closed} end", remedy)
+    return path
+
+
 def check_video(path: Path) -> Path:
     """``path``, if it begins as an MP4 file does and its index is there. Raises ``ValueError`` that names it if not."""
     content = path.read_bytes()

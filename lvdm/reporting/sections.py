@@ -16,7 +16,8 @@ from lvdm.reporting import blocks, scores, tables
 from lvdm.reporting.blocks import Part
 from lvdm.reporting.config import DatasetFiles, ReportConfig
 from lvdm.reporting.cost import Costs, read_costs
-from lvdm.reporting.frames import check_video, read_frame, read_quality
+from lvdm.reporting.drawing import Panel
+from lvdm.reporting.frames import check_latex, check_video, read_frame, read_quality
 from lvdm.reporting.media import Figure, Media
 from lvdm.reporting.score_figures import SamplerSteps
 from lvdm.reporting.scores import Memorisation, Protocol
@@ -110,32 +111,39 @@ class Section:
 
 
 def read_section(files: DatasetFiles, config: ReportConfig, media: Media) -> Section:
-    """Gather a section, and fill the folder of its media."""
+    """Gather a section, and fill the folder of its media. All that may be wrong is read before figures are drawn."""
     media.folder.mkdir(parents=True)
     rows = tables.read_rows(files.table)
     videos = _videos(files)
     frozen = [
         read_record(FrozenConfig, path, "frozen configuration", "run the workflow again") for path in files.configs
     ]
+    facts = tuple(_facts(files, videos, frozen))
+    costs = read_costs(files.cost, files.name) if files.cost is not None else None
+    copies = tuple(media.copy(path) for path in (files.table, check_latex(files.latex)))
+    pictures = (
+        media.picture(files.reconstructions, "Clips (left) and their reconstructions (right)"),
+        media.picture(files.samples, "Samples of the trained model"),
+    )
+    walls = tuple(_walls(files, config.videos, media))
+    trainings = {
+        "Autoencoder": _panels(files.autoencoder_curve, files.autoencoder_quality),
+        "Diffusion": _panels(files.diffusion_curve, files.diffusion_quality),
+    }
+    memorisation = tuple(scores.memorisation(files.models, config, media))
     return Section(
         name=files.name,
-        facts=tuple(_facts(files, videos, frozen)),
-        walls=tuple(_walls(files, config.videos, media)),
+        facts=facts,
+        walls=walls,
         protocols=tuple(scores.protocols(rows, files.models, _samplers(frozen), media)),
         legend=tuple(blocks.legend(rows)),
-        tables=tuple(media.copy(path) for path in (files.table, files.latex)),
-        memorisation=tuple(scores.memorisation(files.models, config, media)),
+        tables=copies,
+        memorisation=memorisation,
         reconstructions=blocks.reconstructions(rows),
-        pictures=(
-            media.picture(files.reconstructions, "Clips (left) and their reconstructions (right)"),
-            media.picture(files.samples, "Samples of the trained model"),
-        ),
-        trainings=(
-            ("Autoencoder", _training(files.autoencoder_curve, files.autoencoder_quality, "autoencoder", media)),
-            ("Diffusion", _training(files.diffusion_curve, files.diffusion_quality, "diffusion", media)),
-        ),
+        pictures=pictures,
+        trainings=tuple((title, media.draw(panels, title.lower())) for title, panels in trainings.items()),
         videos=videos,
-        costs=read_costs(files.cost, files.name) if files.cost is not None else None,
+        costs=costs,
         stages=tuple(map(_stage, frozen)),
     )
 
@@ -150,11 +158,10 @@ def _walls(files: DatasetFiles, most: int, media: Media) -> Iterable[Wall]:
         yield Wall(title, caption, tuple(media.copy(check_video(path), f"{folder.name}-{path.name}") for path in found))
 
 
-def _training(curve: Path, quality: Path, name: str, media: Media) -> tuple[Figure, ...]:
+def _panels(curve: Path, quality: Path) -> list[Panel]:
+    """What is drawn of a training."""
     steps = read_frame(curve, ("step",), "training curve", "run the training again", numbers=("step",))
-    measured = read_quality(quality)
-    panels = quality_panels(measured.astype({"value": float})) + curve_panels(steps)
-    return media.draw(panels, name)
+    return quality_panels(read_quality(quality).astype({"value": float})) + curve_panels(steps)
 
 
 def _videos(files: DatasetFiles) -> Videos:

@@ -40,9 +40,15 @@ def run(config: ShardConfig, *, frames: list[Path], shard: Path) -> None:
     with Progress(f"writing {shard.stem}", sum(lengths.values()), "frame") as progress:
 
         def read(id: str) -> Iterator[np.ndarray]:
+            missing = lengths[id]
             for piece in iterate_frames(files[id]):
                 yield piece
+                missing -= len(piece)
                 progress.advance(len(piece))
+            if missing > 0:
+                raise ValueError(
+                    f"{files[id]} lacks {missing} frames of {lengths[id]}: cut off? run stage extract again"
+                )
 
         write_shard(shard, config.resolution, lengths, read)
     _logger.info("%s: %d videos, %d frames", shard.name, len(lengths), sum(lengths.values()))
@@ -55,7 +61,7 @@ def _lengths(files: dict[str, Path]) -> dict[str, int]:
         record = video.with_suffix(".json")
         for file in (record, video):
             if not file.is_file():
-                raise ValueError(f"{file} is missing; run stage extract for video {id}")
+                raise ValueError(f"{file} is missing, of the frames {video}; run stage extract for video {id}")
         extracted = read_record(_Extracted, record, "record of extracted frames", "run stage extract again")
         if extracted.usable:
             lengths[id] = extracted.frames

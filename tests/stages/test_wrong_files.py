@@ -204,17 +204,22 @@ SAME_FORM = {
     "import-clips --clips": "sample --clips",
     "train-diffusion --quality": "train-autoencoder --quality",
     "make-demo-videos --folder": "preview --folder",
+    "table --table": "score --scores",
 }
 # Written with a record (.json) beside them.
 RECORDED = ("frames", "shard", "weights", "latents")
 # Folders of a state that is kept: what a stage leaves in them is no output.
 KEPT = ("run-folder", "store")
 
+# What is tried in place of one file of a folder.
+WITHIN = ("empty", "text", "noise", "objects", "half of it", "json mapping")
+
 # Pairs that are not wrong, with the reason.
 RIGHT_ALL_THE_SAME = {
     ("cost --benchmarks", "an empty folder"): "nothing was measured yet",
     ("cost --jobs", "missing"): "a run without SLURM has no such folder",
     ("cost --jobs", "an empty folder"): "no job was submitted yet",
+    **{("cost --jobs", f"within: {name}"): "a job may write anything into its log" for name in WITHIN},
     ("report @pairs", "an empty folder"): "no pairs were asked for",
 }
 
@@ -366,7 +371,11 @@ def _slots() -> Iterator[Slot]:
             if not values or not values[0].startswith("@in/"):
                 continue
             slots = [Slot(number, option, values[0])]
-            if values[0] in MADE_BY and MADE_BY[values[0]].rpartition("--")[2] in RECORDED:
+            if (
+                line[0] != "export-frames"
+                and values[0] in MADE_BY
+                and MADE_BY[values[0]].rpartition("--")[2] in RECORDED
+            ):
                 slots.append(Slot(number, option, str(Path(values[0]).with_suffix(".json")), "record"))
             if option == "config" and line[0] == "report":
                 slots += [
@@ -538,7 +547,7 @@ def contents(trap: Trap) -> dict[str, bytes]:
 
 def truncated(right: bytes, share: float) -> bytes:
     """The first part of a right file; a text is cut within its last row, before half of the cells."""
-    if b"\0" in right[:4000]:
+    if b"\0" in right[:4000] or right[:1] == b"{":
         return right[: int(share * len(right))]
     *before, last = right.rstrip(b"\n").split(b"\n")
     return b"\n".join([*before, last[: max(1, len(last) // 3)]])
@@ -554,7 +563,7 @@ def cases(slot: Slot) -> list[str]:
     is_folder = slot.right in MADE_BY and MADE_BY[slot.right].rpartition("--")[2] in FOLDERS
     if is_folder or slot.right in ("@in/pictures", "@in/benchmarks", "@in/slurm_logs", "@in/profile"):
         names = ["missing", "text", "empty", "a link to itself", "an empty folder"]
-        names += [f"within: {name}" for name in ("empty", "text", "noise", "objects", "half of it", "json mapping")]
+        names += [f"within: {name}" for name in WITHIN]
         names += [f"other: {label}" for label in OTHERS]
     else:
         names = [
