@@ -19,7 +19,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import yaml
 
 from lvdm import __version__
-from lvdm.config import Config, ConfigError, merge, parse, read_mapping
+from lvdm.config import Config, ConfigError, FrozenConfig, merge, parse, read_mapping
 from lvdm.provenance import code_stamp
 
 _logger = logging.getLogger("lvdm")
@@ -70,8 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(caches / "lvdm" / "compiled"))
     run = importlib.import_module(_module(stage)).run
     options = _stage_parser(stage, run).parse_args(arguments[1:])
-    _start_logging(options.log)
     try:
+        _start_logging(options.log)
         keywords = {name: getattr(options, name) for name in _keywords(run)}
         config = None if "config" in keywords else _read_config(_config_class(run), options, stage)
         positional = () if config is None else (config,)
@@ -184,31 +184,35 @@ def _read_config(config_class: type[Config] | None, options: argparse.Namespace,
     """
     data = read_mapping(options.config) if options.config else {}
     if "code" in data and "config" in data:
-        _check_frozen(data, stage, options.config)
-        data = data["config"]
+        frozen = parse(FrozenConfig, data, source=str(options.config))
+        _check_frozen(frozen, stage, options.config)
+        data = frozen.config
     for change in options.set:
         key, equals, value = change.partition("=")
         if not equals:
             raise ConfigError(f"--set {change}: write KEY=VALUE")
-        nested: Any = yaml.safe_load(value)
+        try:
+            nested: Any = yaml.safe_load(value)
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            raise ConfigError(f"--set {change}: the value is not valid YAML: {error}") from None
         for part in reversed(key.split(".")):
             nested = {part: nested}
         data = merge(data, nested)
     if config_class is None:
         if data:
-            raise ConfigError(f"{stage} has no settings, but {', '.join(data)} is given; leave it out")
+            raise ConfigError(f"{stage} has no settings, but {', '.join(map(str, data))} is given; leave it out")
         return None
     return parse(config_class, data, source=str(options.config or "the defaults"))
 
 
-def _check_frozen(frozen: dict[str, Any], stage: str, path: Path) -> None:
+def _check_frozen(frozen: FrozenConfig, stage: str, path: Path) -> None:
     """Refuse to make a file under a stamp that is not that of the code that runs."""
-    if frozen["stage"].partition(".")[0] != stage:
-        raise ConfigError(f"{path}: is the configuration of stage {frozen['stage']}, not of {stage}")
+    if frozen.stage.partition(".")[0] != stage:
+        raise ConfigError(f"{path}: is the configuration of stage {frozen.stage}, not of {stage}")
     found = code_stamp(_module(stage))
-    if frozen["code"] not in (found, "pinned"):
+    if frozen.code not in (found, "pinned"):
         raise ConfigError(
-            f"{path}: planned with lvdm code {frozen['code']}, but {Path(__file__).parent} is {found} by now; "
+            f"{path}: planned with lvdm code {frozen.code}, but {Path(__file__).parent} is {found} by now; "
             "start snakemake again, so that it plans with the code that is there"
         )
 

@@ -109,6 +109,14 @@ class NetworkFile(Config):
         return f"{place.stem}-{mark[:12]}{place.suffix}"
 
 
+class FrozenConfig(Config):
+    """A file that the workflow froze: the configuration of a stage, and the stamp of the code it was planned with."""
+
+    stage: str
+    code: str
+    config: dict[str, Any]
+
+
 def parse(cls: type[ConfigT], data: Any, source: str) -> ConfigT:
     """Validate ``data`` (nested dictionaries, as from YAML or JSON) as ``cls``.
 
@@ -125,6 +133,8 @@ def parse(cls: type[ConfigT], data: Any, source: str) -> ConfigT:
         raise ConfigError(_explain(error, cls, data, source)) from None
     except TypeError as error:
         raise ConfigError(f"{source}: {error}; use plain numbers, strings, lists and mappings") from None
+    except RecursionError:  # of a mapping that YAML lets hold itself
+        raise ConfigError(f"{source}: a value holds itself; write it without anchors") from None
 
 
 def load(cls: type[ConfigT], path: str | Path) -> ConfigT:
@@ -144,7 +154,7 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
         data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: of UTF-8, of a date that is none
         raise ConfigError(f"{path}: not valid YAML or JSON: {error}") from None
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: holds {type(data).__name__}, but a mapping of keys to values is needed")

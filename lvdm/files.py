@@ -60,8 +60,24 @@ def read_json(path: str | Path) -> Any:
     """The value in a JSON file; an error names the file."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # of JSON, of UTF-8; of brackets in brackets without an end
         raise ValueError(f"{path}: not valid JSON ({error}); delete it and run again") from None
+
+
+def check_outputs(*files: Path | None, folders: Iterable[Path] = ()) -> None:
+    """Make the folders of what a stage will write, so that it fails before its work and not after.
+
+    ``folders`` are published whole. Raises ``OSError`` that names the path which cannot be written: a file is where
+    its folder should be, or a folder where the file should be, or the other way round.
+    """
+    for path, is_folder in [*((path, False) for path in files if path), *((path, True) for path in folders)]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and path.is_dir() != is_folder:
+            there, wanted = ("file", "folder") if is_folder else ("folder", "file")
+            message = (
+                f"a {there} is in the place of the {wanted} that is to be written; remove it, or give another path"
+            )
+            raise OSError(errno.EEXIST, message, str(path))
 
 
 def content_hash(path: str | Path) -> str:

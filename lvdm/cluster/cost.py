@@ -9,7 +9,6 @@ out among them.
 """
 
 import ast
-import csv
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from lvdm.cluster import slurm
 from lvdm.cluster.slurm import Attempt, SlurmError
+from lvdm.reading import read_table, wrong_file
 
 _BENCHMARK_LINE = re.compile(r"^\s*benchmark: (.+?)\s*$", re.MULTILINE)
 _HOUR = 3600.0
@@ -55,6 +55,11 @@ def collect(benchmarks: Path, jobs: Path | None) -> list[Cost]:
     ``jobs`` is the folder of the logs of SLURM jobs. Of each stage of a data set sacct is believed where it knows
     any job of it.
     """
+    for folder, option in ((benchmarks, "--benchmarks"), (jobs, "--jobs")):
+        if folder is not None and folder.exists() and not folder.is_dir():
+            raise ValueError(f"{folder} is no folder; give {option} the folder of such files")
+    if not benchmarks.exists():
+        raise ValueError(f"{benchmarks} is missing; check the path, or make an empty folder if nothing was measured")
     costs = [*_from_benchmarks(benchmarks), *_from_sacct(benchmarks, jobs)]
     found = {(cost.dataset, cost.stage): cost for cost in costs}
     return sorted(found.values(), key=lambda cost: (cost.dataset, -cost.hours, cost.stage))
@@ -107,8 +112,8 @@ def _sacct_cost(key: Key, parts: list[tuple[Attempt, float]]) -> Cost:
 def _from_benchmarks(folder: Path) -> Iterator[Cost]:
     records: dict[Key, list[Mapping[str, str]]] = {}
     for file in sorted(folder.rglob("*.tsv")):
-        with file.open(encoding="utf-8", newline="") as stream:
-            records.setdefault(_key(file, folder), []).extend(csv.DictReader(stream, delimiter="\t"))
+        if key := _key(file, folder):
+            records.setdefault(key, []).extend(_benchmarks(file))
     for key, rows in records.items():
         yield Cost(
             *key,
@@ -117,9 +122,21 @@ def _from_benchmarks(folder: Path) -> Iterator[Cost]:
             queue_hours=None,
             cpu_hours=_hours(_number(row["cpu_time"]) for row in rows),
             gpu_hours=_hours(_gpu_seconds(row) for row in rows),
-            memory_mb=max((_number(row["max_rss"]) or 0) * _MIB for row in rows) or None,
+            memory_mb=max(((_number(row["max_rss"]) or 0) * _MIB for row in rows), default=0) or None,
             source="benchmark",
         )
+
+
+def _benchmarks(file: Path) -> list[dict[str, str]]:
+    """The rows of a benchmark file of Snakemake, whose numbers can be read."""
+    what, remedy = "benchmark file of Snakemake", "delete it"
+    rows = read_table(file, ("s", "max_rss", "cpu_time"), what, remedy, delimiter="\t")
+    for row in rows:
+        try:
+            float(row["s"]), _gpu_seconds(row)
+        except (ValueError, SyntaxError, TypeError, AttributeError, RecursionError) as error:
+            raise wrong_file(file, what, str(error), remedy) from None
+    return rows
 
 
 def _key(file: Path, benchmarks: Path) -> Key | None:

@@ -7,6 +7,7 @@ float or a byte is moved faster than the float that the network's device makes o
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,16 @@ from torch.utils.data import Dataset
 
 from lvdm.data.config import ClipConfig, as_written
 from lvdm.data.shards import Shard, Window, read_clip, windows
-from lvdm.files import read_json
+from lvdm.reading import open_array, read_record
+
+_AGAIN = "delete it and run stage encode again"
+
+
+@dataclass(frozen=True)
+class _LatentRecord:
+    """The ``.json`` beside a cache of latents: id of the video and first frame of each window."""
+
+    windows: tuple[tuple[str, int], ...]
 
 
 def to_float(frames: torch.Tensor) -> torch.Tensor:
@@ -129,7 +139,7 @@ class LatentDataset(Dataset[torch.Tensor]):
         self._open()
 
     def _open(self) -> None:
-        self._caches = [_open_latents(path) for path in self.paths]
+        self._caches = [open_latents(path) for path in self.paths]
         self._ends = np.cumsum([len(cache) for cache in self._caches])
 
 
@@ -142,17 +152,18 @@ def _check_resolution(shard: Shard, clip: ClipConfig) -> None:
         )
 
 
-def _open_latents(path: Path) -> np.ndarray:
+def open_latents(path: Path) -> np.ndarray:
+    """The cache at ``path``, float16 ``(windows, 2, C, T/4, H/8, W/8)``, which stays on the disk.
+
+    Raises ``FileNotFoundError`` and ``ValueError`` that name the file when it or its record is missing or another.
+    """
     record = path.with_suffix(".json")
     for file in (path, record):
         if not file.is_file():
-            raise FileNotFoundError(f"{file} is missing; run stage encode for {path.stem}")
-    try:
-        cache = np.load(path, mmap_mode="r")
-    except ValueError as error:
-        raise ValueError(f"{path}: not a whole .npy file ({error}); delete it and run stage encode again") from None
-    described = len(read_json(record)["windows"])
-    if cache.ndim != 6 or cache.shape[1] != 2 or len(cache) != described:
+            raise FileNotFoundError(f"{file} is missing, of the latents {path}; run stage encode for {path.stem}")
+    cache = open_array(path, "cache of latents", _AGAIN, shape="n2cthw", dtype="float16")
+    described = len(read_record(_LatentRecord, record, "record of latents", _AGAIN).windows)
+    if len(cache) != described:
         raise ValueError(
             f"{path} holds {cache.shape}, but {record.name} describes {described} windows of mean and log-variance; "
             "delete both and run stage encode again"

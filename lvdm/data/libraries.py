@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from lvdm.data.shards import Shard
+from lvdm.reading import open_array
 
 
 class Library(Protocol):
@@ -53,7 +54,7 @@ class ClipLibrary:
     """
 
     def __init__(self, paths: Sequence[Path]):
-        self._files = [_open(path) for path in sorted(paths)]
+        self._files = [open_clips(path) for path in sorted(paths)]
         shapes = {file.shape[1:] for file in self._files}
         if len(shapes) > 1:
             raise ValueError(f"{len(paths)} files hold videos of different shapes, {sorted(shapes)}; score them apart")
@@ -88,14 +89,7 @@ def _id(entry: tuple) -> str:
     return entry[0].id
 
 
-def _open(path: Path) -> np.ndarray:
-    try:
-        clips = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{path} is no whole .npy file of numbers ({error}); delete it and make it again") from None
-    if clips.dtype != np.uint8 or clips.ndim != 5 or clips.shape[4] != 3:
-        raise ValueError(
-            f"{path} holds {clips.dtype} {clips.shape}, but videos are uint8 (n, T, H, W, 3); make it with "
-            "lvdm sample or lvdm import-clips"
-        )
-    return clips
+def open_clips(path: Path) -> np.ndarray:
+    """Generated videos, uint8 (n, T, H, W, 3), which stay on the disk. Raises ``ValueError`` for another file."""
+    remedy = "make it with lvdm sample or lvdm import-clips"
+    return open_array(path, "file of generated videos", remedy, shape="nthw3", dtype="uint8")

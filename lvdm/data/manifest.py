@@ -5,10 +5,10 @@ import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lvdm.data.catalog import frame_files
 from lvdm.files import publish
+from lvdm.reading import read_table, wrong_file
 
 
 @dataclass(frozen=True)
@@ -97,18 +97,11 @@ def write_manifest(path: str | Path, rows: Iterable[ManifestRow]) -> None:
 
 def read_manifest(path: str | Path) -> list[ManifestRow]:
     """The rows of a manifest. Raises ``ValueError`` that names the file when it is not one."""
+    remedy = "delete it and run `lvdm probe` again"
+    rows = read_table(path, COLUMNS, "manifest of this version", remedy)
+    if rows and tuple(rows[0]) != COLUMNS:
+        raise ValueError(f"{path}: is not a manifest of this version; {remedy}")
     try:
-        with Path(path).open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            if tuple(reader.fieldnames or ()) != COLUMNS:
-                raise ValueError(f"{path}: is not a manifest of this version; delete it and run `lvdm probe` again")
-            return [_row(path, reader.line_num, cells) for cells in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path}: is not a table ({error}); delete it and run `lvdm probe` again") from None
-
-
-def _row(path: str | Path, line: int, cells: dict[str, Any]) -> ManifestRow:
-    try:
-        return ManifestRow(**{name: _READ[kind](cells[name]) for name, kind in _FIELDS.items()})
+        return [ManifestRow(**{name: _READ[kind](cells[name]) for name, kind in _FIELDS.items()}) for cells in rows]
     except (KeyError, ValueError, TypeError) as error:
-        raise ValueError(f"{path}, line {line}: {error!r}; delete it and run `lvdm probe` again") from None
+        raise wrong_file(path, "manifest", repr(error), remedy) from None

@@ -13,12 +13,15 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from lvdm.data.config import ClipConfig, as_written, frame_size
-from lvdm.files import publish, read_json, write_json
+from lvdm.files import publish, write_json
+from lvdm.reading import open_array, read_record
+
+_AGAIN = "delete it and run stage shard again"
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,13 @@ class Entry(NamedTuple):
     group: str
 
 
+@dataclass(frozen=True)
+class _ShardRecord:
+    """The ``.json`` beside a shard."""
+
+    videos: tuple[ShardVideo, ...]
+
+
 class Window(NamedTuple):
     """One clip of a shard: the video's id, and the first frame, counted from the start of that video."""
 
@@ -77,7 +87,9 @@ class Shard:
         self.path = Path(path)
         for file in (self.path, self.path.with_suffix(".json")):
             if not file.is_file():
-                raise FileNotFoundError(f"{file} is missing; run stage shard for {self.path.stem}")
+                raise FileNotFoundError(
+                    f"{file} is missing, of the shard {self.path}; run stage shard for {self.path.stem}"
+                )
         self.frames = _open_frames(self.path)
         self.videos = _read_videos(self.path.with_suffix(".json"))
         self._by_id = {video.id: video for video in self.videos}
@@ -200,30 +212,11 @@ def _checked(
 
 
 def _open_frames(path: Path) -> np.ndarray:
-    try:
-        frames = np.load(path, mmap_mode="r")
-    except ValueError as error:
-        raise ValueError(f"{path}: not a whole .npy file ({error}); delete it and run stage shard again") from None
-    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3:
-        raise ValueError(
-            f"{path} holds {frames.dtype} {frames.shape}, but a shard is uint8 (frames, H, W, 3); "
-            "delete it and run stage shard again"
-        )
-    return frames
+    return open_array(path, "shard of frames", _AGAIN, shape="nhw3", dtype="uint8")
 
 
 def _read_videos(path: Path) -> tuple[ShardVideo, ...]:
-    try:
-        return tuple(_video(video) for video in read_json(path)["videos"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{path}: not the record of a shard, {{'videos': [{{'id', 'start', 'frames', 'pieces', 'group'}}]}} "
-            f"({error}); delete it and run stage shard again"
-        ) from None
-
-
-def _video(described: dict[str, Any]) -> ShardVideo:
-    return ShardVideo(**{**described, "pieces": tuple(described["pieces"])})
+    return read_record(_ShardRecord, path, "record of a shard", _AGAIN).videos
 
 
 def _listed(pieces: Sequence[int], most: int = 8) -> str:

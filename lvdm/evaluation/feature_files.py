@@ -8,6 +8,21 @@ from pathlib import Path
 import numpy as np
 
 from lvdm.files import publish
+from lvdm.reading import read_archive, wrong_file
+
+_WHAT, _AGAIN = "file of features", "delete it and run stage features again"
+_OWN = ("values", "videos", "groups", "firsts", "runs")
+# Kinds of numpy's types, and dimensions.
+_ARRAYS = {
+    "values": ("f", 2),
+    "probabilities": ("f", 2),
+    "videos": ("U", 1),
+    "groups": ("U", 1),
+    "firsts": ("iu", 1),
+    "runs": ("iu", 2),
+    "starts": ("iu", 1),
+    "windows": ("iu", 2),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,14 +74,34 @@ def write_features(path: Path, parts: list[Path], arrays: Mapping[str, np.ndarra
 
 def read_features(path: Path) -> FeatureSet:
     """What stage features wrote. Raises ``ValueError`` for another file."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
-        windows = dict(zip(arrays.get("starts", np.array([])).tolist(), arrays.get("windows", []), strict=True))
-        own = {name: arrays[name] for name in ("values", "videos", "groups", "firsts", "runs")}
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} holds no features ({error}); delete it and run stage features again") from None
+    arrays = read_archive(path, _WHAT, _AGAIN)
+    if problem := _problem(arrays):
+        raise wrong_file(path, _WHAT, problem, _AGAIN)
+    own = {name: arrays[name] for name in _OWN}
+    windows = dict(zip(arrays["starts"].tolist(), arrays["windows"], strict=True)) if "starts" in arrays else {}
     return FeatureSet(**own, probabilities=arrays.get("probabilities"), windows=windows)
+
+
+def _problem(arrays: Mapping[str, np.ndarray]) -> str:
+    """Why arrays are no features that belong together; empty when they are."""
+    if missing := [name for name in _OWN if name not in arrays]:
+        return f"there is no array {missing[0]!r}"
+    for name, (kinds, dimensions) in _ARRAYS.items():
+        if name in arrays and (arrays[name].dtype.kind not in kinds or arrays[name].ndim != dimensions):
+            return f"{name!r} is {arrays[name].dtype} {arrays[name].shape}"
+    count = len(arrays["values"])
+    for name in ("probabilities", "videos", "groups", "firsts"):
+        if name in arrays and len(arrays[name]) != count:
+            return f"{name!r} has {len(arrays[name])} rows and 'values' {count}"
+    if not len(arrays["runs"]):
+        return "there is no repetition in 'runs'"
+    if len(arrays.get("starts", ())) != len(arrays.get("windows", ())):
+        return "'starts' and 'windows' differ in length"
+    for name in ("runs", "windows"):
+        rows = arrays.get(name, np.zeros(0, int))
+        if rows.size and (rows.min() < 0 or rows.max() >= count):
+            return f"{name!r} names rows beyond the {count} that there are"
+    return ""
 
 
 def _members(path: Path) -> list[str]:

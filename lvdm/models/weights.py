@@ -38,14 +38,30 @@ def load_model(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises ``FileNotFoundError`` when one is missing and ``ValueError`` when one cannot be read.
     """
     path = Path(path)
-    record = path.with_suffix(".json")
-    for file in (path, record):
-        if not file.is_file():
-            raise FileNotFoundError(f"{file} is missing; weights are a .safetensors file with a .json beside it")
+    record = record_of(path)
+    config = read_json(record)
+    if not isinstance(config, dict):
+        raise ValueError(
+            f"{record} holds a {type(config).__name__}, but the configuration of weights is a mapping; "
+            "delete it and train again"
+        )
     try:
-        return load_file(path), read_json(record)
+        return load_file(path), config
     except SafetensorError as error:
         raise ValueError(f"{path}: not a whole safetensors file ({error}); delete it and train again") from None
+
+
+def record_of(weights: Path) -> Path:
+    """The ``.json`` beside ``weights``; an error that names the weights when one of the two is missing."""
+    record = weights.with_suffix(".json")
+    if weights.suffix == record.suffix:
+        raise ValueError(f"{weights} are no weights; give the .safetensors file with its .json beside it")
+    for file in (weights, record):
+        if not file.is_file():
+            raise FileNotFoundError(
+                f"{file} is missing; weights are a .safetensors file with a .json beside it, and {weights} was given"
+            )
+    return record
 
 
 def fill(network: nn.Module, state: Mapping[str, Tensor], source: str | Path) -> None:
@@ -53,7 +69,8 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], source: str | Path) ->
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
-        raise ValueError(f"{source}: the weights do not fit the configuration beside them: {error}") from None
+        beside = Path(source).with_suffix(".json").name
+        raise ValueError(f"{source}: the weights do not fit the configuration beside them, {beside}: {error}") from None
 
 
 def load_autoencoder(path: str | Path, device: torch.device | str = "cpu") -> Autoencoder:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from lvdm.reporting.blocks import NOTHING
+from lvdm.reporting.frames import read_frame
 
 TOTAL = "total"
 
@@ -31,10 +32,8 @@ def read_costs(path: Path, dataset: str) -> Costs | None:
 
     Columns of which nothing is known are left out. Raises ``ValueError`` for another file.
     """
-    table = pd.read_csv(path)
-    missing = [name for name in ("dataset", "stage", "source", *_COLUMNS) if name not in table]
-    if missing:
-        raise ValueError(f"{path} is no table of costs: column {missing[0]!r} is missing; run stage cost again")
+    columns = ("dataset", "stage", "source", *_COLUMNS)
+    table = read_frame(path, columns, "table of costs", "run stage cost again", numbers=tuple(_COLUMNS))
     rows = table[table["dataset"] == dataset]
     if rows.empty:
         return None

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from lvdm.reporting.drawing import SUFFIXES, Panel, save
+from lvdm.reporting.frames import check_picture
 
 WriteVideo = Callable[[np.ndarray, Path, float], None]
 """Writes frames, uint8 (T, H, W, 3), as a video that browsers play, at a rate in frames/s."""
@@ -37,7 +38,7 @@ class Media:
 
     def picture(self, source: Path, title: str) -> Figure:
         """Take a picture in."""
-        return Figure(self.copy(source), title)
+        return Figure(self.copy(check_picture(source)), title)
 
     def draw(self, panels: Iterable[Panel], name: str) -> tuple[Figure, ...]:
         """Draw figures, each for a light and for a dark page."""

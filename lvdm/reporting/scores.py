@@ -8,12 +8,15 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from lvdm.reading import open_array
 from lvdm.reporting.blocks import NOTHING, Block, blocks, rounded
 from lvdm.reporting.config import ModelFiles, ReportConfig
+from lvdm.reporting.frames import read_frame
 from lvdm.reporting.labels import FRECHET, is_reference
 from lvdm.reporting.media import Figure, Media
 from lvdm.reporting.score_figures import SamplerSteps, curve_panel, nearest_panel, score_panels
 
+_AGAIN = "run stage memorise again"
 _GENERATED, _HELDOUT = "generated", "heldout"
 _GAP = 4  # pixels between the clips of a pair
 
@@ -51,7 +54,7 @@ def protocols(
     curves: dict[tuple[str, str], dict[str, pd.DataFrame]] = {}
     for files in models:
         if not is_reference(files.model):  # real clips are in the floor of each
-            curves.setdefault((files.protocol, files.detector), {})[files.model] = pd.read_csv(files.curve)
+            curves.setdefault((files.protocol, files.detector), {})[files.model] = _curve(files.curve)
     for block in blocks(rows):
         measured = rows[rows["protocol"] == block.protocol]
         figures = []
@@ -70,7 +73,7 @@ def memorisation(models: Iterable[ModelFiles], config: ReportConfig, media: Medi
     for files in models:
         if files.distances is None or files.pairs is None:
             continue
-        distances = pd.read_csv(files.distances)
+        distances = _distances(files.distances)
         generated = distances[distances["kind"] == _GENERATED].sort_values("distance", kind="stable")
         if not len(generated):
             continue
@@ -81,6 +84,16 @@ def memorisation(models: Iterable[ModelFiles], config: ReportConfig, media: Medi
             media.draw(nearest_panel(distances), name),
             tuple(_pairs(files.pairs, generated, name, config, media)),
         )
+
+
+def _curve(path: Path) -> pd.DataFrame:
+    columns = ("n", "value", "fit", "floor")
+    return read_frame(path, columns, "curve of a distance", "run stage score again", numbers=columns)
+
+
+def _distances(path: Path) -> pd.DataFrame:
+    columns = ("clip", "nearest", "distance", "kind")
+    return read_frame(path, columns, "table of distances", _AGAIN, numbers=("distance",), texts=("nearest",))
 
 
 def _facts(generated: pd.Series, heldout: pd.Series) -> Iterator[tuple[str, str]]:
@@ -98,8 +111,9 @@ def _pairs(folder: Path, closest: pd.DataFrame, name: str, config: ReportConfig,
     for path, (_, row) in zip(sorted(folder.glob(f"*-{_GENERATED}.npy")), closest.iterrows(), strict=False):
         training = path.with_name(path.name.replace(_GENERATED, "training"))
         if not training.exists():
-            raise ValueError(f"{training} is missing, the clip beside {path.name}; run stage memorise again")
-        frames = side_by_side(np.load(path), np.load(training), config.preview_size)
+            raise ValueError(f"{training} is missing, the clip beside {path.name}; {_AGAIN}")
+        clips = [open_array(clip, "clip of a pair", _AGAIN, shape="thw3", dtype="uint8") for clip in (path, training)]
+        frames = side_by_side(*clips, config.preview_size)
         video = media.video(frames, f"{name}-{path.name[:2]}.mp4", config.fps)
         source, _, first = row["nearest"].rpartition(":")
         caption = f"{row['clip']} beside {source} from frame {first}; distance {rounded(str(row['distance']))}"

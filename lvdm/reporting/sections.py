@@ -4,20 +4,20 @@ Pictures, videos and figures go to the page's folder of media; all else becomes 
 template only has to lay out.
 """
 
-import csv
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
 import yaml
 
-from lvdm.files import read_json
+from lvdm.config import FrozenConfig
+from lvdm.reading import read_record, read_table, wrong_file
 from lvdm.reporting import blocks, scores, tables
 from lvdm.reporting.blocks import Part
 from lvdm.reporting.config import DatasetFiles, ReportConfig
 from lvdm.reporting.cost import Costs, read_costs
+from lvdm.reporting.drawing import Panel
+from lvdm.reporting.frames import check_latex, check_video, read_frame, read_quality
 from lvdm.reporting.media import Figure, Media
 from lvdm.reporting.score_figures import SamplerSteps
 from lvdm.reporting.scores import Memorisation, Protocol
@@ -27,6 +27,31 @@ from lvdm.reporting.training_figures import curve_panels, quality_panels
 LISTED_VIDEOS = 200
 
 _EXTRACTED_COLUMNS = ("Video", "Source", "Part that is kept", "Crop", "Scaled to", "Frames", "Rate")
+
+
+@dataclass(frozen=True)
+class _Crop:
+    box: tuple[int, int, int, int]
+    note: str
+
+
+@dataclass(frozen=True)
+class _Record:
+    """What the page says of a record of stage extract."""
+
+    usable: bool
+    reason: str = ""
+    crop: _Crop | None = None
+    frames: int = 0
+    fps: float = 0.0
+    resampled: bool = False
+    resolution: int = 0
+    upscaled: bool = False
+
+
+@dataclass(frozen=True)
+class _Statistics:
+    clips: int
 
 
 @dataclass(frozen=True)
@@ -86,30 +111,39 @@ class Section:
 
 
 def read_section(files: DatasetFiles, config: ReportConfig, media: Media) -> Section:
-    """Gather a section, and fill the folder of its media."""
+    """Gather a section, and fill the folder of its media. All that may be wrong is read before figures are drawn."""
     media.folder.mkdir(parents=True)
     rows = tables.read_rows(files.table)
     videos = _videos(files)
-    frozen = [read_json(path) for path in files.configs]
+    frozen = [
+        read_record(FrozenConfig, path, "frozen configuration", "run the workflow again") for path in files.configs
+    ]
+    facts = tuple(_facts(files, videos, frozen))
+    costs = read_costs(files.cost, files.name) if files.cost is not None else None
+    copies = tuple(media.copy(path) for path in (files.table, check_latex(files.latex)))
+    pictures = (
+        media.picture(files.reconstructions, "Clips (left) and their reconstructions (right)"),
+        media.picture(files.samples, "Samples of the trained model"),
+    )
+    walls = tuple(_walls(files, config.videos, media))
+    trainings = {
+        "Autoencoder": _panels(files.autoencoder_curve, files.autoencoder_quality),
+        "Diffusion": _panels(files.diffusion_curve, files.diffusion_quality),
+    }
+    memorisation = tuple(scores.memorisation(files.models, config, media))
     return Section(
         name=files.name,
-        facts=tuple(_facts(files, videos, frozen)),
-        walls=tuple(_walls(files, config.videos, media)),
+        facts=facts,
+        walls=walls,
         protocols=tuple(scores.protocols(rows, files.models, _samplers(frozen), media)),
         legend=tuple(blocks.legend(rows)),
-        tables=tuple(media.copy(path) for path in (files.table, files.latex)),
-        memorisation=tuple(scores.memorisation(files.models, config, media)),
+        tables=copies,
+        memorisation=memorisation,
         reconstructions=blocks.reconstructions(rows),
-        pictures=(
-            media.picture(files.reconstructions, "Clips (left) and their reconstructions (right)"),
-            media.picture(files.samples, "Samples of the trained model"),
-        ),
-        trainings=(
-            ("Autoencoder", _training(files.autoencoder_curve, files.autoencoder_quality, "autoencoder", media)),
-            ("Diffusion", _training(files.diffusion_curve, files.diffusion_quality, "diffusion", media)),
-        ),
+        pictures=pictures,
+        trainings=tuple((title, media.draw(panels, title.lower())) for title, panels in trainings.items()),
         videos=videos,
-        costs=read_costs(files.cost, files.name) if files.cost is not None else None,
+        costs=costs,
         stages=tuple(map(_stage, frozen)),
     )
 
@@ -121,68 +155,79 @@ def _walls(files: DatasetFiles, most: int, media: Media) -> Iterable[Wall]:
         if not found:
             raise ValueError(f"{folder} holds no .mp4 file; run stage preview again")
         caption = "clips of the data set" if title == "Real" else "the first videos of the run, not a selection"
-        yield Wall(title, caption, tuple(media.copy(path, f"{folder.name}-{path.name}") for path in found))
+        yield Wall(title, caption, tuple(media.copy(check_video(path), f"{folder.name}-{path.name}") for path in found))
 
 
-def _training(curve: Path, quality: Path, name: str, media: Media) -> tuple[Figure, ...]:
-    panels = quality_panels(pd.read_csv(quality)) + curve_panels(pd.read_csv(curve))
-    return media.draw(panels, name)
+def _panels(curve: Path, quality: Path) -> list[Panel]:
+    """What is drawn of a training."""
+    steps = read_frame(curve, ("step",), "training curve", "run the training again", numbers=("step",))
+    return quality_panels(read_quality(quality).astype({"value": float})) + curve_panels(steps)
 
 
 def _videos(files: DatasetFiles) -> Videos:
-    with files.manifest.open(encoding="utf-8", newline="") as file:
-        manifest = {row["id"]: row for row in csv.DictReader(file)}
-    records = {path.stem: read_json(path) for path in files.records}
+    columns = ("id", "usable", "reason", "width", "height")
+    rows = read_table(files.manifest, columns, "manifest", "run stage probe again")
+    manifest = {row["id"]: row for row in rows}
+    records = {path.stem: _record(path) for path in files.records}
     left_out = {id: row["reason"] for id, row in manifest.items() if row["usable"] != "True"}
     # A video that probe found usable may still turn out too short when it is extracted.
-    left_out |= {id: record["reason"] for id, record in records.items() if not record["usable"] and id not in left_out}
-    used = {id: record for id, record in records.items() if record["usable"]}
+    left_out |= {id: record.reason for id, record in records.items() if not record.usable and id not in left_out}
+    used = {id: record for id, record in records.items() if record.usable}
     extracted = [_extracted(id, record, manifest.get(id, {})) for id, record in used.items()]
     return Videos(
         used=len(used),
-        frames=sum(record["frames"] for record in used.values()),
+        frames=sum(record.frames for record in used.values()),
         left_out=Grid(("Left out", "Reason"), tuple(left_out.items())),
         extracted=Grid(_EXTRACTED_COLUMNS, tuple(extracted[:LISTED_VIDEOS])),
         unlisted=max(0, len(extracted) - LISTED_VIDEOS),
     )
 
 
-def _extracted(id: str, record: dict[str, Any], row: dict[str, str]) -> tuple[str, ...]:
-    left, top, width, height = record["crop"]["box"]
+def _record(path: Path) -> _Record:
+    what, remedy = "record of extracted frames", "run stage extract again"
+    record = read_record(_Record, path, what, remedy)
+    if record.usable and record.crop is None:
+        raise wrong_file(path, what, "the crop is missing", remedy)
+    return record
+
+
+def _extracted(id: str, record: _Record, row: dict[str, str]) -> tuple[str, ...]:
+    left, top, width, height = record.crop.box
     source = f"{row['width']} × {row['height']}" if row else "–"
     kept = f"{width} × {height} from ({left}, {top})"
-    size = f"{record['resolution']}{', enlarged' if record['upscaled'] else ''}"
-    rate = f"{record['fps']:.4g}/s{', resampled' if record['resampled'] else ''}"
-    return id, source, kept, record["crop"]["note"], size, str(record["frames"]), rate
+    size = f"{record.resolution}{', enlarged' if record.upscaled else ''}"
+    rate = f"{record.fps:.4g}/s{', resampled' if record.resampled else ''}"
+    return id, source, kept, record.crop.note, size, str(record.frames), rate
 
 
-def _facts(files: DatasetFiles, videos: Videos, frozen: list[dict[str, Any]]) -> Iterable[tuple[str, str]]:
+def _facts(files: DatasetFiles, videos: Videos, frozen: list[FrozenConfig]) -> Iterable[tuple[str, str]]:
     """Numbers to see first, each with what it counts."""
     yield f"{videos.used:,}", "video used" if videos.used == 1 else "videos used"
     yield f"{len(videos.left_out.rows):,}", "left out"
     yield f"{videos.frames:,}", "frames"
-    settings = {stage["stage"]: stage["config"] for stage in frozen}
+    settings = {stage.stage: stage.config for stage in frozen}
     clip = settings.get("train-autoencoder", {}).get("clip")
     if clip:
         yield f"{clip['length']} × {clip['resolution']} × {clip['resolution']}", "a clip: frames × pixels"
-    yield f"{read_json(files.statistics)['clips']:,}", "training clips"
+    statistics = read_record(_Statistics, files.statistics, "file of statistics", "run stage latent-statistics again")
+    yield f"{statistics.clips:,}", "training clips"
     for stage, name in (("train-autoencoder", "autoencoder"), ("train-diffusion", "diffusion")):
         training = settings.get(stage, {}).get("training")
         if training:
             yield f"{training['steps']:,}", f"{name} steps"
 
 
-def _samplers(frozen: list[dict[str, Any]]) -> dict[str, SamplerSteps]:
+def _samplers(frozen: list[FrozenConfig]) -> dict[str, SamplerSteps]:
     """What is known of the samplers, from the configurations of their stages."""
     found = {}
     for stage in frozen:
-        command, _, name = stage["stage"].partition(".")
-        if command == "sample":
-            sampler = stage["config"]["sampler"]
+        command, _, name = stage.stage.partition(".")
+        sampler = stage.config.get("sampler")
+        if command == "sample" and sampler:
             found[name] = SamplerSteps(sampler["method"], sampler["steps"])
     return found
 
 
-def _stage(frozen: dict[str, Any]) -> Stage:
-    settings = yaml.safe_dump(frozen["config"], sort_keys=False, allow_unicode=True, width=100)
-    return Stage(frozen["stage"], frozen["code"], settings if frozen["config"] else "no settings\n")
+def _stage(frozen: FrozenConfig) -> Stage:
+    settings = yaml.safe_dump(frozen.config, sort_keys=False, allow_unicode=True, width=100)
+    return Stage(frozen.stage, frozen.code, settings if frozen.config else "no settings\n")

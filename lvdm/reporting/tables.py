@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from lvdm.reading import read_table
+
 COLUMNS = ("dataset", "model", "sampler", "protocol", "detector", "metric", "value", "n_real", "n_fake", "seed")
 DETAILS = ("std", "low", "high", "note")
 """Standard deviation over repetitions, subsets or parts; 95 percent interval; what must be known of the row."""
@@ -30,6 +32,7 @@ def read_rows(path: Path) -> pd.DataFrame:
     for column in DETAILS:
         if column not in rows:
             rows[column] = ""
+    _check_numbers(path, rows, ("value", "std", "low", "high"), "run stage score again")
     return rows
 
 
@@ -40,11 +43,9 @@ def published_rows(path: Path, dataset: str) -> pd.DataFrame:
     ``ValueError`` for another file, and for a value that is no number.
     """
     read = _read(path, _PUBLISHED_COLUMNS, "table of published numbers; correct it")
-    for value in read["value"]:
-        try:
-            float(value)
-        except ValueError:
-            raise ValueError(f"{path}: {value!r} is no number; correct it") from None
+    if (read["value"] == "").any():
+        raise ValueError(f"{path}: a value is missing; correct it")
+    _check_numbers(path, read, ("value",), "correct it")
     note = "published, not measured: " + read["source"]
     return read[["model", "metric", "value"]].assign(dataset=dataset, protocol=PUBLISHED, note=note)
 
@@ -88,12 +89,13 @@ def join(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _read(path: Path, columns: Sequence[str], what: str) -> pd.DataFrame:
-    name, _, remedy = what.partition("; ")
-    try:
-        rows = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except pd.errors.EmptyDataError:
-        raise ValueError(f"{path} is empty, not a {name}; {remedy}") from None
-    missing = [column for column in columns if column not in rows.columns]
-    if missing:
-        raise ValueError(f"{path} is no {name}: column {missing[0]!r} is missing; {remedy}")
-    return rows
+    rows = read_table(path, columns, *what.split("; "))
+    return pd.DataFrame(rows, columns=list(rows[0]) if rows else list(columns), dtype=str)
+
+
+def _check_numbers(path: Path, rows: pd.DataFrame, columns: Sequence[str], remedy: str) -> None:
+    for value in (text for column in columns for text in rows[column] if text):
+        try:
+            float(value)
+        except ValueError:
+            raise ValueError(f"{path}: {value!r} is no number; {remedy}") from None

@@ -14,7 +14,7 @@ from lvdm import compute
 from lvdm.compute import Compute, count_flops
 from lvdm.data.datasets import read_clips, to_float
 from lvdm.data.shards import Shard, Window, windows
-from lvdm.files import publish, write_json
+from lvdm.files import check_outputs, publish, write_json
 from lvdm.models.autoencoder import VideoAutoencoder
 from lvdm.models.weights import load_autoencoder
 from lvdm.progress import Progress
@@ -32,6 +32,7 @@ def run(config: EncodeConfig, *, shard: Path, autoencoder: Path, latents: Path) 
     Writes `latents` (.npy): float16 (windows, 2, C, T/4, H/8, W/8), mean and log-variance; and as .json
     beside it the windows, {"windows": [[video id, first frame]]}. A shard without windows makes a cache of none.
     """
+    check_outputs(latents, latents.with_suffix(".json"))
     machine = compute.setup(config.compute)
     network = load_autoencoder(autoencoder, machine.device)
     source = Shard(shard)

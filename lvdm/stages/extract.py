@@ -16,7 +16,7 @@ from lvdm.data.picture import centre_part
 from lvdm.data.process import VideoError
 from lvdm.data.summary import treatments
 from lvdm.data.video import frame_count
-from lvdm.files import content_hash, publish, read_json, write_json
+from lvdm.files import check_outputs, content_hash, publish, read_json, write_json
 from lvdm.provenance import code_stamp
 from lvdm.stages.config import ExtractConfig
 
@@ -41,6 +41,7 @@ def run(
     Raises ``ValueError`` when the recording is not the one that was inspected, or, with ``on_bad_video: fail``, when
     it cannot be used; ``OSError`` on a full disk.
     """
+    check_outputs(frames, record)
     found = read_inspection(inspection) if inspection else inspect(video)
     _check_unchanged(video, found)
     pictures = read_pictures(crop) if crop else find_pictures([found], config.crop, config.overlay != "keep")

@@ -14,7 +14,7 @@ from lvdm.evaluation.detectors import load_detector
 from lvdm.evaluation.feature_files import write_features
 from lvdm.evaluation.features import Extractor
 from lvdm.evaluation.preprocessing import preprocess
-from lvdm.files import content_hash
+from lvdm.files import check_outputs, content_hash
 from lvdm.progress import track
 from lvdm.provenance import code_stamp
 from lvdm.stages.config import FeaturesConfig
@@ -49,6 +49,8 @@ def run(
     Raises ``ValueError`` for no source or several, for a video that is too short, and for clips of another size
     than ``config.clip.resolution``.
     """
+    if noise < 0:
+        raise ValueError(f"--noise is {noise}; it is a number of videos")
     if sum(map(bool, (clips, shards, noise))) != 1:
         raise ValueError("give one of --clips (generated), --shards (real) and --noise (a number of videos)")
     geometry = Geometry(config.clip.length, config.clip.stride, config.clip.step)
@@ -60,6 +62,7 @@ def run(
         library = ClipLibrary(clips)
     else:
         library = NoiseLibrary(noise, shape, config.seed)
+    check_outputs(features, folders=[store or features.parent / ".parts"])
     selection = _select(config, geometry, library, generated=not shards)
     compute = setup(config.compute)
     torch.set_float32_matmul_precision("highest")  # a score must not depend on TF32

@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from lvdm import __version__
 from lvdm.config import NetworkFile
-from lvdm.files import verify
+from lvdm.files import check_outputs, verify
 from lvdm.progress import Progress
 
 ATTEMPTS = 5  # in a row that bring nothing
@@ -52,10 +52,10 @@ def run(config: NetworkFile, *, file: Path) -> None:
     """
     if config.url is None:
         raise ValueError(f"{config.path} is a file already: use it, or give a `url` to fetch one from")
+    check_outputs(file)
     if file.is_file() and _is_right(file, config):
         _logger.info("%s is there already", file)
         return
-    file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f".{file.name}.download")
     try:
         with _opened_alone(partial) as stream:

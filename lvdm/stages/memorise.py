@@ -11,7 +11,7 @@ from lvdm.data.libraries import ClipLibrary, Library, ShardLibrary
 from lvdm.evaluation.clips import Geometry
 from lvdm.evaluation.feature_files import FeatureSet, read_features
 from lvdm.evaluation.memorisation import compare_distances, nearest
-from lvdm.files import publish, write_json
+from lvdm.files import check_outputs, publish, write_json
 from lvdm.stages.config import MemoriseConfig
 
 _logger = logging.getLogger(__name__)
@@ -43,8 +43,12 @@ def run(
     ``summary`` (.json) compares the two kinds of distances, see lvdm.evaluation.memorisation; it is empty without
     held-out clips. Without training clips the table and the folder are empty, too.
     """
+    check_outputs(distances, summary, folders=[pairs])
     known = read_features(train)
     made = read_features(generated)
+    fakes, reals = ClipLibrary(clips), ShardLibrary(shards)
+    _check_videos(made, fakes, generated, clips)
+    _check_videos(known, reals, train, shards)
     with threadpool_limits(limits=1):  # another number of threads, other last bits
         rows = [_rows(made, made.run(0), known, "generated", lambda row: made.videos[row])]
         if heldout is not None:
@@ -57,7 +61,7 @@ def run(
     closest = rows[0].sort_values("distance", kind="stable").head(config.pairs)
     with publish(pairs) as folder:
         folder.mkdir()
-        _write_pairs(config, closest, (ClipLibrary(clips), made), (ShardLibrary(shards), known), folder)
+        _write_pairs(config, closest, (fakes, made), (reals, known), folder)
     write_json(summary, _summary(table))
     for kind, part in table.groupby("kind"):
         _logger.info("%s clips: median distance to the nearest training clip %.6g", kind, part["distance"].median())
@@ -75,6 +79,13 @@ def _of_other_groups(heldout: FeatureSet, train: FeatureSet) -> np.ndarray:
             ", ".join(sorted(set(heldout.groups[trained]))),
         )
     return np.flatnonzero(~trained)
+def _check_videos(features: FeatureSet, library: Library, source: Path, videos: list[Path]) -> None:
+    """Raises ``ValueError`` where ``features`` are of other videos than those of ``library``."""
+    if unknown := sorted(set(features.videos.tolist()) - set(library.ids)):
+        raise ValueError(
+            f"{source} holds features of video {unknown[0]!r}, which is not in {', '.join(map(str, videos))}; give the "
+            "files that the features were computed from"
+        )
 
 
 def _summary(table: pd.DataFrame) -> dict[str, float]:

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from lvdm.data.config import ClipConfig
+from lvdm.data.libraries import open_clips
 from lvdm.data.shards import Shard, Window, first_frames, read_clip
 from lvdm.data.video import write_h264
 from lvdm.files import publish
@@ -56,7 +57,7 @@ def spread(sizes: Sequence[int], count: int) -> list[tuple[int, int]]:
 
 def _from_chunks(paths: list[Path], count: int) -> Iterator[np.ndarray]:
     for path in paths:
-        chunk = np.load(path, mmap_mode="r")
+        chunk = open_clips(path)
         yield from chunk[:count]
         count -= min(count, len(chunk))
 

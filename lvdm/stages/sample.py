@@ -10,7 +10,7 @@ import torch
 from lvdm import compute
 from lvdm.compute import Compute, count_flops
 from lvdm.data.datasets import to_uint8
-from lvdm.files import publish
+from lvdm.files import check_outputs, publish
 from lvdm.models.weights import load_autoencoder
 from lvdm.progress import Progress
 from lvdm.read_ahead import one_behind
@@ -33,6 +33,7 @@ def run(config: SampleConfig, *, autoencoder: Path, diffusion: Path, first: int,
     """
     if first < 0 or count < 1:
         raise ValueError(f"first is {first} and count {count}; they must be at least 0 and 1")
+    check_outputs(clips)
     machine = compute.setup(config.compute)
     decoder = load_autoencoder(autoencoder, machine.device)
     unet, model = load_diffusion(diffusion, machine.device)

@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 from lvdm.evaluation.feature_files import FeatureSet, read_features
 from lvdm.evaluation.scores import Comparison, Score, Scorer, Side
 from lvdm.evaluation.uncertainty import halves
-from lvdm.files import publish
+from lvdm.files import check_outputs, publish
 from lvdm.stages.config import ScoreConfig
 
 _logger = logging.getLogger(__name__)
@@ -49,6 +49,7 @@ def run(
 
     Raises ``ValueError`` for features that cannot be compared.
     """
+    check_outputs(scores, curve)
     real_set = read_features(real)
     fake_set = None if fake is None else read_features(fake)
     runs = _comparisons(real_set, fake_set, config.seed)

@@ -2,18 +2,44 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from lvdm.data.shards import Entry, write_shard
 from lvdm.data.video import iterate_frames
-from lvdm.files import read_json
+from lvdm.files import check_outputs
 from lvdm.progress import Progress
+from lvdm.reading import read_record
 from lvdm.stages.config import ShardConfig
 
 _logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    first: int
+    frames: int
+
+
+@dataclass(frozen=True)
+class _Extracted:
+    """What this stage needs of a record of stage extract; its pieces follow one another in the file."""
+
+    usable: bool
+    group: str
+    frames: int = 0
+    pieces: tuple[_Piece, ...] = ()
+
+    def __post_init__(self):
+        count = 0
+        for piece in self.pieces:
+            if piece.first != count or piece.frames < 1:
+                raise ValueError(f"{piece.frames} frames from frame {piece.first} on cannot follow frame {count}")
+            count += piece.frames
+        if count != self.frames:
+            raise ValueError(f"the pieces have {count} frames, the video {self.frames}")
 
 
 def run(config: ShardConfig, *, frames: list[Path], shard: Path) -> None:
@@ -27,17 +53,24 @@ def run(config: ShardConfig, *, frames: list[Path], shard: Path) -> None:
     resolution, or when its record does not describe them.
     """
     files = {path.stem: path for path in sorted(frames, key=lambda path: path.stem)}
+    check_outputs(shard, shard.with_suffix(".json"))
     entries = [entry for id, path in files.items() if (entry := _entry(id, path)) is not None]
-    count = sum(sum(entry.pieces) for entry in entries)
-    with Progress(f"writing {shard.stem}", count, "frame") as progress:
+    lengths = {entry.id: sum(entry.pieces) for entry in entries}
+    with Progress(f"writing {shard.stem}", sum(lengths.values()), "frame") as progress:
 
         def read(id: str) -> Iterator[np.ndarray]:
+            missing = lengths[id]
             for part in iterate_frames(files[id]):
                 yield part
+                missing -= len(part)
                 progress.advance(len(part))
+            if missing > 0:
+                raise ValueError(
+                    f"{files[id]} lacks {missing} frames of {lengths[id]}: cut off? run stage extract again"
+                )
 
         write_shard(shard, config.resolution, entries, read)
-    _logger.info("%s: %d videos, %d frames", shard.name, len(entries), count)
+    _logger.info("%s: %d videos, %d frames", shard.name, len(entries), sum(lengths.values()))
 
 
 def _entry(id: str, video: Path) -> Entry | None:
@@ -45,24 +78,6 @@ def _entry(id: str, video: Path) -> Entry | None:
     record = video.with_suffix(".json")
     for file in (record, video):
         if not file.is_file():
-            raise ValueError(f"{file} is missing; run stage extract for video {id}")
-    extracted = read_json(record)
-    try:
-        lengths = _lengths(extracted) if extracted["usable"] else ()
-        return Entry(id, lengths, extracted["group"]) if lengths else None
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{record} does not describe the pieces of video {id} ({error}); delete it and run stage extract again"
-        ) from None
-
-
-def _lengths(extracted: dict[str, Any]) -> tuple[int, ...]:
-    """Frames of each piece, which follow one another in the file."""
-    count = 0
-    for piece in extracted["pieces"]:
-        if piece["first"] != count or piece["frames"] < 1:
-            raise ValueError(f"{piece['frames']} frames from frame {piece['first']} on cannot follow frame {count}")
-        count += piece["frames"]
-    if count != extracted["frames"]:
-        raise ValueError(f"the pieces have {count} frames, the video {extracted['frames']}")
-    return tuple(piece["frames"] for piece in extracted["pieces"])
+            raise ValueError(f"{file} is missing, of the frames {video}; run stage extract for video {id}")
+    extracted = read_record(_Extracted, record, "record of extracted frames", "run stage extract again")
+    return Entry(id, tuple(piece.frames for piece in extracted.pieces), extracted.group) if extracted.pieces else None

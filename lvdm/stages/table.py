@@ -3,9 +3,8 @@
 import logging
 from pathlib import Path
 
-import pandas as pd
-
-from lvdm.files import publish, write_text
+from lvdm.files import check_outputs, publish, write_text
+from lvdm.reporting.frames import read_quality
 from lvdm.reporting.markup import latex_page, markdown_page
 from lvdm.reporting.tables import autoencoder_rows, join, published_rows, read_rows
 
@@ -29,7 +28,8 @@ def run(
     numbers to their last digit, and the same rounded and explained as ``markdown`` and as ``latex`` (booktabs).
     Raises ``ValueError`` for a file that is no table of scores or of published numbers.
     """
-    parts = [*map(read_rows, scores), autoencoder_rows(pd.read_csv(quality, dtype={"value": str}), dataset)]
+    check_outputs(table, markdown, latex)
+    parts = [*map(read_rows, scores), autoencoder_rows(read_quality(quality), dataset)]
     if published is not None:
         parts.append(published_rows(published, dataset))
     rows = join(parts)

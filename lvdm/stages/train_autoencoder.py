@@ -12,6 +12,7 @@ import torch
 from lvdm import compute
 from lvdm.data.datasets import ClipDataset
 from lvdm.data.shards import Shard, windows
+from lvdm.files import check_outputs
 from lvdm.models.perceptual import PerceptualDistance
 from lvdm.models.weights import save_model
 from lvdm.stages.config import TrainAutoencoderConfig
@@ -51,6 +52,7 @@ def run(
     """
     check_initial(config.init, initial)
     check_processes(config.training, gpus, nodes)
+    check_outputs(weights, weights.with_suffix(".json"), curve, quality, picture, folders=[run_folder])
     if (config.loss.perceptual is None) != (perceptual is None):
         raise ValueError("`loss.perceptual` states a network and --perceptual is its file: give both, or neither")
     processes = start(gpus, nodes)

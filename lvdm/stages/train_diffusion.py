@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from lvdm import compute
 from lvdm.compute import Compute
 from lvdm.config import load
-from lvdm.data.datasets import LatentDataset
-from lvdm.files import read_json
-from lvdm.models.weights import load_autoencoder, save_model
+from lvdm.data.datasets import LatentDataset, open_latents
+from lvdm.files import check_outputs
+from lvdm.models.weights import load_autoencoder, record_of, save_model
 from lvdm.stages.config import TrainDiffusionConfig
 from lvdm.training import seeds
 from lvdm.training.checkpoint import Run
@@ -56,6 +56,7 @@ def run(
     """
     check_initial(config.init, initial)
     check_processes(config.training, gpus, nodes)
+    check_outputs(weights, weights.with_suffix(".json"), curve, quality, picture, folders=[run_folder])
     processes = start(gpus, nodes)
     inputs = [*train, *heldout, statistics, autoencoder, *([] if initial is None else [initial])]
     trained = Run.of(run_folder, config, "lvdm.stages.train_diffusion", inputs)
@@ -68,7 +69,7 @@ def run(
         agreeing = {"model": True, "schedule": True, "task": True, "objective": {"prediction"}}
         start_from(module.unet, initial, model.model_dump(mode="json", include=agreeing))
         module.averaged.average.load_state_dict(module.unet.state_dict())
-    held = [path for path in heldout if read_json(path.with_suffix(".json"))["windows"]]
+    held = [path for path in heldout if len(open_latents(path))]
     fit(
         module,
         train=latents,
@@ -87,7 +88,7 @@ def run(
 def _scaling(statistics: Path, initial: Path | None) -> LatentScaling:
     """What the imported weights were trained with; from scratch, what was measured."""
     if initial is not None:
-        return load(DiffusionModelConfig, initial.with_suffix(".json")).scaling
+        return load(DiffusionModelConfig, record_of(initial)).scaling
     return load(LatentScaling, statistics)
 
 

@@ -71,6 +71,8 @@ def check_processes(training: TrainingConfig, gpus: int, nodes: int) -> None:
 
     With ``batch_size: auto``, where they cannot share its clips.
     """
+    if gpus < 1 or nodes < 1:
+        raise ValueError(f"`gpus` is {gpus} and `nodes` {nodes}; each must be at least 1")
     processes = gpus * nodes
     if training.batch_size == "auto":
         key, count, what, step = "clips_per_step", training.clips_per_step, "clips", "`clips_per_step`"

@@ -27,7 +27,8 @@ def start_from(network: nn.Module, weights: str | Path, wanted: Mapping[str, Any
     differing = list(_differences(found, wanted))
     if differing:
         raise ValueError(
-            f"{weights} was made with another configuration: {'; '.join(differing)}; use the same, or other weights"
+            f"{weights} was made with another configuration, says {Path(weights).with_suffix('.json').name}: "
+            f"{'; '.join(differing)}; use the same, or other weights"
         )
     fill(network, state, weights)
 
