@@ -50,6 +50,7 @@ STAGES = (
     "import-original",
     "export-original",
     "doctor",
+    "tidy",
 )
 
 

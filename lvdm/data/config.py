@@ -6,7 +6,6 @@ from pydantic import Field, model_validator
 
 from lvdm.config import Config
 
-
 OnBadVideo = Literal["skip", "fail", "strict"]
 
 
@@ -53,7 +52,9 @@ class CutConfig(Config):
     black: bool = Field(True, description="Leave out frames that are black, or blacked out but for a logo or a text.")
     blank: bool = Field(True, description="Leave out frames of one colour, and test patterns without a picture.")
     frozen: float | None = Field(
-        0.5, gt=0, description="Leave out stretches in which the picture stands still for this long, s; null keeps them."
+        0.5,
+        gt=0,
+        description="Leave out stretches in which the picture stands still for this long, s; null keeps them.",
     )
 
 

@@ -46,7 +46,9 @@ class DataSection(ClipConfig):
         description="skip: keep what decodes, list the rest in the manifest; fail: stop; strict: a damaged video is left out whole.",
     )
     gap: float = Field(0.5, gt=0, description="Pause between two frames, s, from which on no clip spans it.")
-    deinterlace: Literal["auto", "on", "off"] = Field("auto", description="auto: frames that are flagged as interlaced.")
+    deinterlace: Literal["auto", "on", "off"] = Field(
+        "auto", description="auto: frames that are flagged as interlaced."
+    )
     overlay: Literal["cover", "leave-out", "keep"] = Field(
         "cover", description="Burned-in text that no crop removes: cover it, leave the video out, or keep it."
     )
@@ -176,8 +178,8 @@ class PipelineConfig(Config):
     cache: Path = Field(Path("cache"), description="Folder of the networks that are fetched, for all data sets.")
     fewer_videos: bool = Field(
         False,
-        description="Accept that more than a tenth of a data set is gone since the last run, for which otherwise a disk "
-        "that is not mounted is suspected; for one run, with --config fewer_videos=true.",
+        description="Accept that more than a tenth of a data set is gone since the last run, for which otherwise a "
+        "disk that is not mounted is suspected; for one run, with --config fewer_videos=true.",
     )
     datasets: dict[Name, DatasetConfig] = Field(min_length=1)
     data: DataSection = DataSection()

@@ -6,8 +6,9 @@ Nothing here knows Snakemake.
 
 from pathlib import Path
 
-from lvdm.files import read_json
 from scripts.plan import Dataset
+
+from lvdm.files import read_json
 
 _NAMED = 5  # videos that a message names
 
