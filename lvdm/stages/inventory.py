@@ -17,7 +17,7 @@ from lvdm.stages.planned import Planned, below
 
 # In Snakemake's folder: environments, and its own bookkeeping of what runs.
 _NOT_LOOKED_AT = frozenset({"conda", "conda-archive", "singularity", "source_cache", "locks", "runs"})
-_RECORDS = frozenset({"metadata", "incomplete"})
+RECORDS = frozenset({"metadata", "incomplete"})
 
 _GONE = {
     "dataset": "data set {} is not configured",
@@ -35,13 +35,9 @@ _GONE = {
 _UNDECLARED = frozenset({"{dataset}/contents.json", "{dataset}/{section}/run/{rest}"})
 
 _TELLING = frozenset(
-    {
-        "{dataset}/frames/{video}.{suffix}",
-        "{dataset}/inspections/{video}.{suffix}",
-        "{dataset}/config/{stage}.json",
-        "{dataset}/manifest.csv",
-    }
+    {"{dataset}/frames/{video}.{suffix}", "{dataset}/inspections/{video}.{suffix}", "{dataset}/manifest.csv"}
 )
+_TELLS, _MARKS = 1, 2
 
 
 @dataclass(frozen=True)
@@ -51,8 +47,8 @@ class Entry:
     path: Path
     size: int
     why: str
-    last: bool = False
-    """Whether it tells the names of what was taken out: it is removed after all else, so that a killed removal goes on."""
+    turn: int = 0
+    """Removed in this order: what tells the names of what was taken out goes last, so that a killed removal goes on."""
 
 
 @dataclass
@@ -111,18 +107,18 @@ class _Survey:
             elif made is None or not self._is_ours(file.path, made):
                 found.unknown.append(Entry(path, file.size, "not of the pipeline"))
             elif why := self._why(file.path, made, unused):
-                self._list(found, made, Entry(path, file.size, why, last=_tells_names(file.path, made)))
+                self._list(found, made, Entry(path, file.size, why, _turn(made)))
 
     def look_at_records(self, found: Inventory) -> None:
         for file in self.records:
             path, key = self.snakemake / file.path, self.keys[file.path]
             made = recognise(key) if key is not None else None
             if made is not None and not self.planned.has(key) and self._is_ours(key, made):
-                self._list(found, made, Entry(path, file.size, f"Snakemake's record of {key}, which is not planned"))
+                self._list(found, made, Entry(path, file.size, "Snakemake's records of files that are not planned"))
             elif video := traces.search(path, self._terms(None)):
                 why = f"names video {video}, which was taken out"
                 listed = found.removable
-                if file.path.split("/")[0] in _RECORDS:
+                if file.path.split("/")[0] in RECORDS:
                     listed = found.stale if key is not None and self.planned.remade(key) else found.odd
                 listed.append(Entry(path, file.size, why))
 
@@ -137,7 +133,8 @@ class _Survey:
 
     def _list(self, found: Inventory, made: Made, entry: Entry) -> None:
         """Names that are still to be looked for after the next run are kept until then."""
-        waits = entry.last and made.fields.get("video") in self._waiting.get(made.dataset, ())
+        waiting = self._waiting.get(made.dataset, set())
+        waits = bool(waiting) if entry.turn == _MARKS else entry.turn and made.fields.get("video", "") in waiting
         (found.awaited if waits else found.removable).append(entry)
 
     def _why(self, path: str, made: Made, unused: set[str]) -> str | None:
@@ -236,9 +233,11 @@ class _Survey:
         return {}
 
 
-def _tells_names(path: str, made: Made) -> bool:
-    """Whether a file tells of a video that was taken out, or that a folder was a data set."""
-    return path.endswith((".json", "manifest.csv")) and made.pattern in _TELLING
+def _turn(made: Made) -> int:
+    """When a file is removed: what tells of videos after all else, and what marks a data set after that."""
+    if made.pattern == "{dataset}/config/{stage}.json":
+        return _MARKS
+    return _TELLS if made.pattern in _TELLING and made.fields.get("suffix", "json") == "json" else 0
 
 
 def _tell(path: Path, made: Made) -> Iterator[tuple[str, set[str]]]:
@@ -277,9 +276,9 @@ def _walk(folder: Path, below: str = "") -> Iterator[_File]:
 
 
 def _key(path: str, results: Path) -> str | None:
-    """The file below the results that a record of Snakemake is about; its name is in base64, in pieces if it is long."""
+    """The file below the results that a record of Snakemake is about; the name is base64, in pieces if long."""
     kind, *parts = path.split("/")
-    if kind not in _RECORDS:
+    if kind not in RECORDS:
         return None
     try:
         name = base64.urlsafe_b64decode("".join(part.removeprefix("@") for part in parts)).decode()

@@ -50,7 +50,7 @@ def run(*, config: list[Path] = [], profile: Path | None = None, yes: bool = Fal
 
 def report(found: Inventory, yes: bool) -> Iterator[str]:
     """The lines that a user reads."""
-    yield from _section("Removed:" if yes else "Not planned, or names a video that was taken out:", found.removable)
+    yield from _section("Removing:" if yes else "Not planned, or names a video that was taken out:", found.removable)
     yield from _section("Held until `snakemake all` has made anew what follows from it:", found.awaited)
     yield from _section("Made anew by the next `snakemake all`; run it, then this again:", found.stale)
     yield from _section("Up to date, but names a video that was taken out; look at it:", found.odd)
@@ -66,7 +66,7 @@ def report(found: Inventory, yes: bool) -> Iterator[str]:
 
 def remove(entries: Iterable[Entry], roots: tuple[Path, ...]) -> None:
     """Remove files, and the folders below ``roots`` that become empty. Killed, it can be run again."""
-    for entry in sorted(entries, key=lambda entry: entry.last):
+    for entry in sorted(entries, key=lambda entry: entry.turn):
         entry.path.unlink(missing_ok=True)
         for folder in entry.path.parents:
             if folder in roots or not any(root in folder.parents for root in roots):
@@ -109,6 +109,7 @@ def _folded(entries: list[Entry]) -> Iterator[tuple[str, int, str]]:
         files = {entry.path: entry.size for entry in listed}
         below = Counter(folder for path in files for folder in path.parents)
         whole = {folder: count > 1 and count == _files_in(folder, count) for folder, count in below.items()}
+        whole |= {_SNAKEMAKE / kind: True for kind in inventory.RECORDS}  # whose names tell a reader nothing
         highest = {path: next((folder for folder in [*path.parents][::-1] if whole[folder]), path) for path in files}
         for shown, paths in groupby(files, key=lambda path: highest[path]):
             sizes = [files[path] for path in paths]

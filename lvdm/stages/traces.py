@@ -68,7 +68,7 @@ class Terms:
         for word in _WORD.findall(text) if self.words else ():
             if word in self.words:
                 return self.words[word]
-        return next((video for phrase, video in self.phrases.items() if phrase in text), None)
+        return next((video for phrase, video in self.phrases.items() if phrase in text and _alone(phrase, text)), None)
 
 
 def terms(gone: Collection[Video], left: Collection[Video], dataset: str | None) -> Terms:
@@ -145,8 +145,16 @@ def _above(videos: Iterable[Video], dataset: str) -> set[str]:
     return {names[0] for names in same}
 
 
+def _alone(phrase: bytes, text: bytes) -> bool:
+    """Whether a text has a phrase that is not the middle of a longer word."""
+    before = rb"(?<![A-Za-z0-9_-])" if _WORD.match(phrase[:1]) else b""
+    after = rb"(?![A-Za-z0-9_-])" if _WORD.match(phrase[-1:]) else b""
+    return re.search(before + re.escape(phrase) + after, text) is not None
+
+
 def _add(name: str, video: str, words: dict[bytes, str], phrases: dict[bytes, str]) -> None:
-    if len(name) < _SHORTEST or not any(map(str.isalpha, name)) or name.lower() in _OWN_WORDS:
+    stem = name if "/" in name else PurePosixPath(name).stem
+    if len(stem) < _SHORTEST or not any(map(str.isalpha, stem)) or stem.lower() in _OWN_WORDS:
         return
     if _WORD.fullmatch(name.encode()):
         words[name.encode()] = video
