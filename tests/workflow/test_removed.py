@@ -1,6 +1,7 @@
 """Videos that are taken out of a data set: asked about, used no more, and erased."""
 
 import base64
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -99,7 +100,7 @@ def with_shard(results, ids, left, shard="train-000"):
     """A data set of the first ``left`` of some videos, a shard of whose results holds all."""
     path = results / "first" / "shards" / f"{shard}.json"
     path.parent.mkdir(parents=True)
-    path.write_text('{"videos": [%s]}' % ", ".join(f'{{"id": "{id}"}}' for id in ids))
+    path.write_text(json.dumps({"videos": [{"id": id} for id in ids]}))
     config = read_pipeline([Path(__file__).with_name("tiny.yaml")])
     return plan.Dataset("first", config, {id: f"data/{id}.mp4" for id in ids[:left]})
 

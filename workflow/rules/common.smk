@@ -25,7 +25,9 @@ RESULTS = Path(workflow.pathvars.apply("<results>"))
 
 # Jobs plan too, but in the middle of a run, whose beginning has decided. The demo makes its videos itself.
 if workflow.is_main_process and not PIPELINE.fewer_videos:
-    found = [dataset for dataset in DATASETS.values() if PIPELINE.demo is None or dataset.name != sources.DEMO]
+    found = [
+        dataset for dataset in DATASETS.values() if PIPELINE.demo is None or dataset.name != sources.DEMO
+    ]
     missing += filter(None, [removed.too_many(dataset, RESULTS) for dataset in found])
 
 # Linting makes no graph, so it needs no videos. It is also what does not check environment variables.
