@@ -178,6 +178,7 @@ class PipelineConfig(Config):
     cache: Path = Field(Path("cache"), description="Folder of the networks that are fetched, for all data sets.")
     fewer_videos: bool = Field(
         False,
+        strict=False,  # Snakemake's --config gives the word "true"
         description="Accept that more than a tenth of a data set is gone since the last run, for which otherwise a "
         "disk that is not mounted is suspected; for one run, with --config fewer_videos=true.",
     )

@@ -42,7 +42,7 @@ def too_many(dataset: Dataset, results: Path) -> str | None:
     return (
         f"data set {dataset.name}: {len(gone)} of the {len(held)} videos that the last run used are gone: {names}. Is "
         "the disk that they are on mounted? If they are to be left out, say so for one run: add "
-        "`--config fewer_videos=true` to the command"
+        "`--config fewer_videos=true` at the end of the command"
     )
 
 
