@@ -52,6 +52,7 @@ STAGES = (
     "import-original",
     "export-original",
     "doctor",
+    "tidy",
 )
 
 
