@@ -54,7 +54,7 @@ class Treatment:
 def centre_part(box: Box, pixel_aspect: Fraction | float, size: tuple[int, int]) -> Box:
     """The largest part of ``box``, at its centre, that has the aspect of ``size`` (height, width) as it is shown."""
     left, top, width, height = box
-    columns_per_row = size[1] / size[0] / pixel_aspect
+    columns_per_row = Fraction(size[1], size[0]) / Fraction(pixel_aspect)
     part_width = min(width, max(1, round(height * columns_per_row)))
     part_height = min(height, max(1, round(width / columns_per_row)))
     return left + (width - part_width) // 2, top + (height - part_height) // 2, part_width, part_height
