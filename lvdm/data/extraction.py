@@ -13,8 +13,9 @@ from lvdm.data.config import Deinterlace
 from lvdm.data.crop import Box
 from lvdm.data.inspection import Inspection, Size
 from lvdm.data.overlay import cover
-from lvdm.data.picture import Filter, Format, Treatment, centre_part
+from lvdm.data.picture import Filter, Treatment, centre_part
 from lvdm.data.pieces import Piece, resample
+from lvdm.data.pixels import Format
 from lvdm.data.process import VideoError
 from lvdm.data.recording import Decoded, opened
 from lvdm.data.video import write_ffv1
