@@ -14,6 +14,8 @@ from lvdm.progress import Progress
 from lvdm.reading import read_record
 from lvdm.stages.config import ShardConfig
 
+_SUFFIX = ".mkv"
+
 _logger = logging.getLogger(__name__)
 
 
@@ -58,6 +60,8 @@ def _lengths(files: dict[str, Path]) -> dict[str, int]:
     """The number of frames of each video that is usable."""
     lengths = {}
     for id, video in files.items():
+        if video.suffix != _SUFFIX:
+            raise ValueError(f"{video} holds no frames of stage extract, which are {_SUFFIX} files; give one of those")
         record = video.with_suffix(".json")
         for file in (record, video):
             if not file.is_file():
