@@ -274,7 +274,7 @@ def _format(stated: dict[str, Any]) -> Format:
 
 def _evidence(arrays: dict[str, np.ndarray], prefix: str) -> Evidence:
     start = f"{prefix}/texts/"
-    texts: dict[str, Any] = {name.removeprefix(start): value for name, value in arrays.items() if name.startswith(start)}
+    texts: dict[str, Any] = {name[len(start) :]: value for name, value in arrays.items() if name.startswith(start)}
     texts["factor"] = int(texts["factor"])
     return Evidence(arrays[f"{prefix}/low"], arrays[f"{prefix}/peak"], overlay.Evidence(**texts))
 

@@ -50,7 +50,7 @@ class Format:
 
     @classmethod
     def of(cls, frame: av.VideoFrame, stream: av.video.stream.VideoStream | None) -> "Format":
-        """The format of a decoded frame; what the container states wins over the coded pictures. Images have no stream."""
+        """The format of a decoded frame; what the container states wins over the coded pictures. Images have none."""
         rotation, mirrored = _orientation(frame)
         return cls(
             width=frame.width,
