@@ -174,7 +174,7 @@ class _Reader:
         self.measures.append(measured)
         samples = self.samples.setdefault(format.upright, _Samples())
         if samples.wants() and not decoded.damaged:
-            samples.add(_upright(_brightness(frame), format))
+            samples.add(*(_upright(image, format) for image in _brightness(frame)))
             if not frame.interlaced_frame:
                 self.combs.append(comb_ratio(luma))
 
@@ -199,6 +199,7 @@ class _Samples:
 
     def __init__(self) -> None:
         self.frames: list[np.ndarray] = []
+        self.greens: list[np.ndarray] = []
         self.step, self.seen = 1, 0
 
     def wants(self) -> bool:
@@ -206,10 +207,11 @@ class _Samples:
         self.seen += 1
         return (self.seen - 1) % self.step == 0
 
-    def add(self, frame: np.ndarray) -> None:
-        self.frames.append(frame)
+    def add(self, brightness: np.ndarray, green: np.ndarray) -> None:
+        self.frames.append(brightness)
+        self.greens.append(green)
         if len(self.frames) == 2 * _SAMPLES:
-            self.frames = self.frames[::2]
+            self.frames, self.greens = self.frames[::2], self.greens[::2]
             self.step *= 2
 
     def evidence(self) -> Evidence:
@@ -217,7 +219,8 @@ class _Samples:
         rank = round(0.05 * (len(self.frames) - 1))
         low = _ranked(self.frames, rank)
         peak = ~_ranked([~frame for frame in self.frames], rank)
-        return Evidence(low, peak, overlay.evidence(self.frames))
+        # Of a single frame nothing moves, so nothing is told.
+        return Evidence(low, peak, overlay.evidence(self.greens if len(self.greens) > 1 else self.greens * 2))
 
 
 def _ranked(frames: list[np.ndarray], rank: int) -> np.ndarray:
@@ -246,10 +249,10 @@ def _plane(plane: Any) -> np.ndarray:
     return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
 
 
-def _brightness(frame: Any) -> np.ndarray:
-    """max(R, G, B), uint8 (H, W) as stored."""
-    red, green, blue = (_plane(plane) for plane in frame.reformat(format="gbrp").planes)
-    return np.maximum(np.maximum(red, green), blue)
+def _brightness(frame: Any) -> tuple[np.ndarray, np.ndarray]:
+    """max(R, G, B) and G, uint8 (H, W) each, as stored."""
+    green, blue, red = (_plane(plane) for plane in frame.reformat(format="gbrp").planes)
+    return np.maximum(np.maximum(red, green), blue), green
 
 
 def _upright(image: np.ndarray, format: Format) -> np.ndarray:

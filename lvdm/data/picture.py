@@ -50,6 +50,10 @@ class Treatment:
     flagged: bool = False
     """Whether frames of the run are flagged as interlaced: otherwise `auto` leaves all of it as it is."""
 
+    def deinterlaces(self, stored: Format) -> bool:
+        """Whether the frames pass a deinterlacer, which looks at the frames around each."""
+        return bool(_deinterlaced(stored, self))
+
 
 def centre_part(box: Box, pixel_aspect: Fraction | float, size: tuple[int, int]) -> Box:
     """The largest part of ``box``, at its centre, that has the aspect of ``size`` (height, width) as it is shown."""

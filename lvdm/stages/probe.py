@@ -45,9 +45,9 @@ def run(
     else:
         listed = _listed(videos, frames, manifest)
         _inspect([entry for entry in listed if not entry.left_out], manifest.parent)
-    rows = [_row(entry, config, manifest.parent, shared=listing is not None) for entry in listed]
-    _judge(rows, config)
-    write_manifest(manifest, rows)
+    rows = {entry.id: _row(entry, config, manifest.parent, listing is not None) for entry in listed}
+    _judge([rows[entry.id] for entry in listed if not entry.left_out], config)
+    write_manifest(manifest, rows.values())
 
 
 def _listed(videos: list[str], frames: str | None, manifest: Path) -> list[Listed]:
