@@ -339,7 +339,7 @@ def test_images_of_other_modes(tmp_path):
     folder.mkdir()
     Image.new("L", (32, 32), 100).save(folder / "1.png")
     Image.fromarray(np.full((32, 32), 100 << 8, np.uint16)).save(folder / "2.png")
-    Image.new("RGBA", (32, 32), (100, 100, 100, 9)).save(folder / "3.png")
+    Image.new("RGBA", (32, 32), (200, 200, 200, 128)).save(folder / "3.png")
     Image.new("RGB", (32, 32), (100, 100, 100)).quantize(4).save(folder / "4.png")
     assert np.abs(extract(folder).astype(int) - 100).max() <= 3
 
