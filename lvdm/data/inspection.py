@@ -168,14 +168,15 @@ class _Reader:
         frame = decoded.frame
         format = Format.of(frame, stream)
         number = self.formats.setdefault(format, len(self.formats))
-        self.rows.append((*decoded.times, number, frame.interlaced_frame, decoded.damaged, decoded.broken))
+        interlaced = frame.interlaced_frame or bool(format.fields)
+        self.rows.append((*decoded.times, number, interlaced, decoded.damaged, decoded.broken))
         luma, chroma = planes(frame)
         measured, self.before = content.measure(luma, chroma, self.before)
         self.measures.append(measured)
         samples = self.samples.setdefault(format.upright, _Samples())
         if samples.wants() and not decoded.damaged:
             samples.add(*(_upright(image, format) for image in _brightness(frame)))
-            if not frame.interlaced_frame:
+            if not interlaced:
                 self.combs.append(comb_ratio(luma))
 
     def result(self) -> dict[str, Any]:

@@ -47,6 +47,7 @@ class Treatment:
     target: tuple[int, int] | None = None
     """Height and width to scale to; of the box, the centred part of that aspect is taken. None keeps the size."""
     deinterlace: Literal["auto", "on", "off"] = "auto"
+    """`on` takes frames without a flag for top field first; the other order leaves no combs either."""
     flagged: bool = False
     """Whether frames of the run are flagged as interlaced: otherwise `auto` leaves all of it as it is."""
 
