@@ -31,8 +31,11 @@ _GONE = {
     "chunk": "chunk {} of samples is not planned",
 }
 
-# What rules leave without declaring it, of a data set that is configured.
-_UNDECLARED = frozenset({"{dataset}/contents.json", "{dataset}/{section}/run/{rest}"})
+# What is left without being declared, and belongs to what is planned.
+_UNDECLARED = frozenset({".secret", "{dataset}/contents.json", "{dataset}/{section}/run/{rest}"})
+_TRAINING = "{dataset}/{section}/run/{training}/{rest}"
+_EARLIER = frozenset({_TRAINING, "{dataset}/{section}/run/old-{rest}"})
+_PART = "{dataset}/features/.parts/{detector}/{rest}"
 
 _TELLING = frozenset(
     {"{dataset}/frames/{video}.{suffix}", "{dataset}/inspections/{video}.{suffix}", "{dataset}/manifest.csv"}
@@ -90,6 +93,8 @@ class _Survey:
         ]
         self.keys = {file.path: _key(file.path, results) for file in self.records}
         self.made = {file.path: recognise(file.path) for file in self.files if not file.link}
+        self._present: dict[str, Path | None] = {}  # trainings that were begun last
+        self._sought: dict[str | None, traces.Terms] = {}
         self.names = defaultdict(set)  # (data set, field) to what is planned
         for path in planned.outputs:
             self._note(recognise(path))
@@ -108,6 +113,8 @@ class _Survey:
                 found.unknown.append(Entry(path, file.size, "not of the pipeline"))
             elif why := self._why(file.path, made, unused):
                 self._list(found, made, Entry(path, file.size, why, _turn(made)))
+            else:
+                self._look_at_planned(file, path, found)
 
     def look_at_records(self, found: Inventory) -> None:
         for file in self.records:
@@ -148,11 +155,12 @@ class _Survey:
                 return said.format(value)
         if made.pattern in _UNDECLARED:
             return None
-        if made.pattern == "{dataset}/{section}/run/old-{rest}":
+        if made.pattern in _EARLIER:
             # The next run may take up an earlier training where the present one is not finished.
-            weights = f"{made.dataset}/{made.fields['section']}/weights.safetensors"
-            return None if self.planned.remade(weights) else "of an earlier training"
-        if made.pattern == "{dataset}/features/.parts/{detector}/{rest}":
+            section = f"{made.dataset}/{made.fields['section']}"
+            present = self.planned.remade(f"{section}/weights.safetensors") or self._is_present(section, made)
+            return None if present else "of an earlier training"
+        if made.pattern == _PART:
             return "of clips that are not scored any more" if path in unused else None
         return "nothing plans it"
 
@@ -160,7 +168,7 @@ class _Survey:
         """The parts of features that no features are made of, where all features are up to date."""
         parts, features = defaultdict(list), defaultdict(list)
         for path, made in self.made.items():
-            if made and made.pattern == "{dataset}/features/.parts/{detector}/{rest}":
+            if made and made.pattern == _PART:
                 parts[made.dataset, made.fields["detector"]].append(self.results / path)
             elif made and made.pattern.endswith("/{model}.npz") and self.planned.has(path):
                 features[made.dataset, made.fields["detector"]].append(path)
@@ -171,17 +179,28 @@ class _Survey:
                 found |= {part.relative_to(self.results).as_posix() for part in traces.unused_parts(paths, made_of)}
         return found
 
+    def _is_present(self, section: str, made: Made) -> bool:
+        """Whether a file is of the training that was begun or taken up last."""
+        if made.pattern != _TRAINING:
+            return False
+        if section not in self._present:
+            begun = (self.results / section / "run").glob("*/identity.json")
+            self._present[section] = max(begun, key=lambda path: path.stat().st_mtime_ns, default=None)
+        newest = self._present[section]
+        return newest is not None and newest.parent.name == made.fields["training"]
+
     def _is_ours(self, path: str, made: Made) -> bool:
         """Whether the folder of a data set is one that the pipeline made, or the file is of no such folder."""
         of_all = path.split("/")[0] != made.dataset
         return of_all or made.dataset in self.configured | self.former
 
     def _marks(self, made: Made) -> bool:
-        return made.pattern == "{dataset}/config/{stage}.json" and self._frozen(made)
-
-    def _frozen(self, made: Made) -> bool:
-        record = _read(self.results / made.dataset / "config" / f"{made.fields['stage']}.json")
-        return {"stage", "code", "config"} <= set(record)
+        """Whether a file is a frozen configuration, which only the pipeline writes."""
+        if made.pattern != "{dataset}/config/{stage}.json":
+            return False
+        return {"stage", "code", "config"} <= set(
+            _read(self.results / made.dataset / "config" / f"{made.fields['stage']}.json")
+        )
 
     def _note(self, made: Made | None) -> None:
         for name, value in made.fields.items() if made else ():
@@ -227,10 +246,6 @@ class _Survey:
         if dataset not in self._sought:
             self._sought[dataset] = traces.terms(self._gone, self._left, dataset)
         return self._sought[dataset]
-
-    @cached_property
-    def _sought(self) -> dict[str | None, traces.Terms]:
-        return {}
 
 
 def _turn(made: Made) -> int:

@@ -89,7 +89,7 @@ def _refuse_while_something_runs(results: Path, snakemake: Path) -> None:
             f"{left}: a Snakemake starts here or was killed, and its jobs may be running; run `snakemake all` to its "
             "end, then this again"
         )
-    for claim in results.glob(f"*/*/run/{owner.NAME}"):
+    for claim in results.glob(f"*/*/run/**/{owner.NAME}"):
         with suppress(FileNotFoundError):
             found = owner.Claim(claim.read_text(encoding="utf-8"), time.time() - claim.stat().st_mtime)
             if not found.gone:
