@@ -2,10 +2,9 @@
 
 import base64
 import binascii
-import csv
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -37,9 +36,7 @@ _TRAINING = "{dataset}/{section}/run/{training}/{rest}"
 _EARLIER = frozenset({_TRAINING, "{dataset}/{section}/run/old-{rest}"})
 _PART = "{dataset}/features/.parts/{detector}/{rest}"
 
-_TELLING = frozenset(
-    {"{dataset}/frames/{video}.{suffix}", "{dataset}/inspections/{video}.{suffix}", "{dataset}/manifest.csv"}
-)
+_TELLING = frozenset({"{dataset}/frames/{video}.{suffix}", "{dataset}/inspections/{video}.{suffix}"})
 _TELLS, _MARKS = 1, 2
 
 
@@ -209,17 +206,15 @@ class _Survey:
     @cached_property
     def _gone(self) -> list[traces.Video]:
         """The videos that results or records tell of, and that are not planned."""
-        told = defaultdict(dict)  # data set to video to the paths that are known of it
+        told = defaultdict(set)  # data set to videos
         keys = [(key, recognise(key)) for key in self.keys.values() if key is not None]
         for path, made in [*self.made.items(), *keys]:
             if made and made.dataset in self.configured | self.former:
-                for video, where in _tell(self.results / path, made):
-                    told[made.dataset].setdefault(video, set()).update(where)
+                told[made.dataset].update(_tell(self.results / path, made))
         return [
-            self._video(dataset, video, where)
+            self._video(dataset, video)
             for dataset, videos in told.items()
-            for video, where in sorted(videos.items())
-            if video not in self.names[dataset, "video"]
+            for video in sorted(videos - self.names[dataset, "video"])
         ]
 
     @cached_property
@@ -227,9 +222,11 @@ class _Survey:
         present = [(dataset, videos) for (dataset, name), videos in self.names.items() if name == "video"]
         return [self._video(dataset, video) for dataset, videos in present for video in sorted(videos)]
 
-    def _video(self, dataset: str, video: str, paths: Iterable[str] = ()) -> traces.Video:
-        record = _read(self.results / dataset / "frames" / f"{video}.json")
-        return traces.Video(dataset, video, frozenset({*paths, record.get("source", "")} - {""}), record.get("group"))
+    def _video(self, dataset: str, video: str) -> traces.Video:
+        """What is known of a video; without records, its identifier."""
+        records = [_read(self.results / dataset / kind / f"{video}.json") for kind in ("frames", "inspections")]
+        paths = {record["source"] for record in records if record.get("source")}
+        return traces.Video(dataset, video, frozenset(paths), records[0].get("group"))
 
     @cached_property
     def _waiting(self) -> dict[str, set[str]]:
@@ -252,20 +249,15 @@ def _turn(made: Made) -> int:
     """When a file is removed: what tells of videos after all else, and what marks a data set after that."""
     if made.pattern == "{dataset}/config/{stage}.json":
         return _MARKS
-    return _TELLS if made.pattern in _TELLING and made.fields.get("suffix", "json") == "json" else 0
+    return _TELLS if made.pattern in _TELLING and made.fields["suffix"] == "json" else 0
 
 
-def _tell(path: Path, made: Made) -> Iterator[tuple[str, set[str]]]:
-    """The videos that a file of the pipeline tells of, by its name or in its text, with their paths."""
+def _tell(path: Path, made: Made) -> Iterator[str]:
+    """The videos that a file of the pipeline tells of: by its name, or as a shard whose frames it holds."""
     if "video" in made.fields:
-        yield made.fields["video"], set()
+        yield made.fields["video"]
     if made.pattern == "{dataset}/shards/{shard}.{suffix}" and path.suffix == ".json":
-        for video in _read(path).get("videos", []):
-            yield video["id"], set()
-    if made.pattern == "{dataset}/manifest.csv" and path.is_file():
-        with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                yield row["id"], {row["path"]}
+        yield from (video["id"] for video in _read(path).get("videos", []))
 
 
 def _read(path: Path) -> dict:

@@ -28,6 +28,7 @@ _FIELDS = {
 _OF_A_DATASET = (
     "config/{stage}.json",
     "contents.json",
+    "listing.csv",
     "manifest.csv",
     "inspections/{video}.{suffix}",
     "crops/{group}.json",
