@@ -31,7 +31,7 @@ def run(*, config: list[Path] = [], profile: Path | None = None, yes: bool = Fal
     Raises ``ValueError`` when Snakemake cannot plan, and with ``yes`` when something runs, or when planned files still
     hold a video that was taken out.
     """
-    settings = read_profile(profile) if profile is not None and not config else None
+    settings = read_profile(profile) if profile is not None else None
     results = read_pipeline(config or (settings.configfiles if settings else [])).results
     plan = planned.ask(results, config, profile)
     if yes:
