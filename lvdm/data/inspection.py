@@ -25,6 +25,8 @@ from lvdm.files import content_hash, publish, read_json, write_json
 Size = tuple[int, int]
 """Width and height as the picture is shown upright, pixels."""
 
+_UNSTATED = 2  # AVCOL_SPC_UNSPECIFIED
+
 # Frames that are kept of a size while a recording is read: when there are twice as many, every other one goes.
 _SAMPLES = 24
 
@@ -236,7 +238,7 @@ def _ranked(frames: list[np.ndarray], rank: int) -> np.ndarray:
 def planes(frame: Any) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
     """The brightness (H, W) of a frame and its chroma planes, uint8; where it can be, the decoder's own memory."""
     if frame.format.name not in _EIGHT_BITS:
-        frame = frame.reformat(format="yuv420p")
+        frame = _converted(frame, "yuv420p")
     views = [_plane(plane) for plane in frame.planes]
     return views[0], tuple(views[1:]) if len(views) == 3 else None
 
@@ -252,7 +254,7 @@ def _plane(plane: Any) -> np.ndarray:
 
 def _brightness(frame: Any) -> tuple[np.ndarray, np.ndarray]:
     """max(R, G, B) and G, uint8 (H, W) each, as stored."""
-    green, blue, red = (_plane(plane) for plane in frame.reformat(format="gbrp").planes)
+    green, blue, red = (_plane(plane) for plane in _converted(frame, "gbrp").planes)
     return np.maximum(np.maximum(red, green), blue), green
 
 
@@ -260,6 +262,15 @@ def _upright(image: np.ndarray, format: Format) -> np.ndarray:
     """An image as stored, turned as it is shown."""
     mirrored = image[:, ::-1] if format.mirrored else image
     return np.ascontiguousarray(np.rot90(mirrored, -format.rotation // 90))
+
+
+def _converted(frame: Any, pixel_format: str) -> Any:
+    """A frame in another format, for measuring: by the default matrix, as not every stated one is known there."""
+    stated, frame.colorspace = frame.colorspace, _UNSTATED
+    try:
+        return frame.reformat(format=pixel_format)
+    finally:
+        frame.colorspace = stated
 
 
 def _summary(lost: list[str]) -> tuple[str, ...]:
