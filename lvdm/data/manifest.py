@@ -9,7 +9,7 @@ from typing import Any
 
 from lvdm.data.catalog import frame_files
 from lvdm.files import publish
-from lvdm.reading import read_table, wrong_file
+from lvdm.reading import read_table
 
 
 @dataclass(frozen=True)
@@ -90,10 +90,13 @@ def read_manifest(path: str | Path) -> list[ManifestRow]:
     rows = read_table(path, COLUMNS, "manifest of this version", remedy)
     if rows and tuple(rows[0]) != COLUMNS:
         raise ValueError(f"{path}: is not a manifest of this version; {remedy}")
-    try:
-        return [_row(cells) for cells in rows]
-    except (KeyError, ValueError, TypeError) as error:
-        raise wrong_file(path, "manifest", repr(error), remedy) from None
+    found = []
+    for number, cells in enumerate(rows, start=2):
+        try:
+            found.append(_row(cells))
+        except (KeyError, ValueError, TypeError) as error:
+            raise ValueError(f"{path}, line {number}: {error!r}; {remedy}") from None
+    return found
 
 
 def _row(cells: dict[str, str]) -> ManifestRow:

@@ -161,7 +161,7 @@ def _checked(path: Path, video: ShardVideo, resolution: int, pieces: Iterable[np
 
 
 def _open_frames(path: Path) -> np.ndarray:
-    return open_array(path, "shard of frames", _AGAIN, shape="nhw3", dtype="uint8")
+    return open_array(path, "shard of frames", _AGAIN, shape="nHW3", dtype="uint8")
 
 
 def _read_videos(path: Path) -> tuple[ShardVideo, ...]:

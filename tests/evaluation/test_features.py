@@ -100,8 +100,8 @@ def test_clips_of_another_size(clips, detector, tmp_path):
 def test_a_file_that_holds_no_features(tmp_path):
     path = tmp_path / "features.npz"
     np.savez(path, features=np.zeros((3, 2)))
-    with pytest.raises(ValueError, match="holds no features"):
+    with pytest.raises(ValueError, match="is no file of features"):
         read_features(path)
     path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(ValueError, match="holds no features"):
+    with pytest.raises(ValueError, match="is no file of features"):
         read_features(path)
