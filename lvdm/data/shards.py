@@ -56,7 +56,7 @@ class Shard:
         for file in (self.path, self.path.with_suffix(".json")):
             if not file.is_file():
                 raise FileNotFoundError(
-                    f"{file} is missing, of the shard {self.path}; run stage shard for {self.path.stem}"
+                    f"{file} is missing; run stage shard for {self.path.stem}, of which {self.path} was given"
                 )
         self.frames = _open_frames(self.path)
         self.videos = _read_videos(self.path.with_suffix(".json"))

@@ -65,7 +65,7 @@ def _lengths(files: dict[str, Path]) -> dict[str, int]:
         record = video.with_suffix(".json")
         for file in (record, video):
             if not file.is_file():
-                raise ValueError(f"{file} is missing, of the frames {video}; run stage extract for video {id}")
+                raise ValueError(f"{file} is missing; run stage extract for video {id}, of which {video} was given")
         extracted = read_record(_Extracted, record, "record of extracted frames", "run stage extract again")
         if extracted.usable:
             lengths[id] = extracted.frames

@@ -76,9 +76,8 @@ def test_probabilities_are_kept_too(clips, tmp_path):
         return Features(values, values.softmax(dim=1))
 
     parts = list(Extractor(classifier, "this", CPU, tmp_path).extract(clips, 4))
-    write_features(
-        tmp_path / "out.npz", parts, {"videos": np.array([]), "firsts": np.array([]), "runs": np.array([])}, 3
-    )
+    rows = {"videos": np.arange(11).astype(str), "firsts": np.zeros(11, int), "runs": np.zeros((1, 0))}
+    write_features(tmp_path / "out.npz", parts, rows, 3)
     found = read_features(tmp_path / "out.npz")
     assert found.probabilities.shape == (11, 3)
     np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, rtol=1e-6)
