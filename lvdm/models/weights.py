@@ -15,7 +15,6 @@ from lvdm.files import publish, read_json, write_json
 from lvdm.models.config import AutoencoderConfig, FrameAutoencoderConfig
 from lvdm.models.factory import Autoencoder, make_autoencoder
 
-
 _SUFFIX = ".safetensors"
 
 
