@@ -240,9 +240,9 @@ def _check(measures: np.ndarray, times: np.ndarray) -> None:
 def _black_and_blank(measures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     plain, middle, plateaus, level, colour = measures[:, :5].T
     dark = (level >= 0) & (level <= _BLACK_LEVEL) & (colour <= _NEUTRAL)
-    black = dark & ((plain >= _BLACK) | ((plain >= _BLACK_BUT_FOR_LOGO) & (middle >= _MIDDLE)))
     bars = (plateaus >= _BARS) & (plain >= _BARS_SHARE)
-    return black, ((plain >= _BLANK) & ~dark) | (bars & ~black)
+    black = dark & ~bars & ((plain >= _BLACK) | ((plain >= _BLACK_BUT_FOR_LOGO) & (middle >= _MIDDLE)))
+    return black, ((plain >= _BLANK) & ~dark) | bars
 
 
 def _interval(times: np.ndarray) -> float:
