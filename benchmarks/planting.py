@@ -27,6 +27,18 @@ CODECS = {
     "mjpeg q 8": ("mjpeg", "-q:v", "8"),
 }
 KINDS = ("black", "black with logo", "blank", "frozen")
+_WORDS = (
+    "PATIENT: DOE, JANE",
+    "ID 4711-0815",
+    "2019-03-04 10:12",
+    "Dr. Miller",
+    "OLYMPUS",
+    "St. Mary Hospital",
+    "F 54y",
+)
+_INKS = ((255, 255, 255), (255, 230, 0), (0, 230, 0), (20, 20, 20))
+# A text that changes the green channel by less than this in half of the frames is not seen, levels.
+_READABLE = 25
 _FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 _COLOURS = ((0, 0, 255), (0, 0, 160), (128, 128, 128), (255, 255, 255), (0, 128, 0), (70, 70, 90), (120, 0, 120))
 _BARS = ((235, 235, 235), (235, 235, 0), (0, 235, 235), (0, 235, 0), (235, 0, 235), (235, 0, 0), (0, 0, 235), (0, 0, 0))
@@ -47,6 +59,16 @@ class Stretch:
     kind: str
     first: int
     frames: int
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text that was planted; ``size`` and ``box`` as in ``draw_text``."""
+
+    size: float
+    opacity: float
+    changing: bool
+    box: tuple[int, int, int, int]
 
 
 def decoded(path: Path) -> Iterator[tuple[float, Array, tuple[Array, ...], Array]]:
@@ -139,7 +161,10 @@ def _with_logo(frame: Array, generator: np.random.Generator) -> Array:
     height, width = frame.shape[:2]
     right, below = generator.random(2) < 0.5
     if generator.random() < 0.5:
-        plate_height, plate_width = int(height * generator.uniform(0.05, 0.16)), int(width * generator.uniform(0.1, 0.2))
+        plate_height, plate_width = (
+            int(height * generator.uniform(0.05, 0.16)),
+            int(width * generator.uniform(0.1, 0.2)),
+        )
         top, left = (height - plate_height - 3 if below else 3), (width - plate_width - 3 if right else 3)
         frame[top : top + plate_height, left : left + plate_width] = generator.integers(40, 256, 3)
         frame[top + plate_height // 3 : top + plate_height // 2, left + 2 : left + plate_width - 2] = 255
@@ -160,6 +185,44 @@ def _run_clock(frames: Array, stretches: list[Stretch], generator: np.random.Gen
         if number not in bare and not (blinking and number // 12 % 2):
             text = "REC" if blinking else f"10:{number // 25:02}:{number % 25 * 4:02}"
             draw_text(frames[number], text, 0.05, place)
+
+
+def spread(frames: Array, count: int = 24) -> Array:
+    """``count`` frames, evenly from all of them."""
+    return frames[np.unique(np.linspace(0, len(frames) - 1, count).astype(int))]
+
+
+def plant_text(frames: Array, generator: np.random.Generator) -> tuple[Array, Text]:
+    """Frames of at least 400 lines with a text that can be read."""
+    if frames.shape[1] < 300:
+        factor = 2.5 if generator.random() < 0.7 else 4
+        size = (int(frames.shape[2] * factor) // 2 * 2, int(frames.shape[1] * factor) // 2 * 2)
+        frames = np.stack([np.array(Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC)) for frame in frames])
+    while True:
+        planted, text = _drawn(frames, generator)
+        left, top, width, height = text.box
+        change = np.abs(planted[..., 1].astype(np.int16) - frames[..., 1])[:, top : top + height, left : left + width]
+        if np.median([np.percentile(one, 90) for one in change]) >= _READABLE:
+            return planted, text
+
+
+def _drawn(frames: Array, generator: np.random.Generator) -> tuple[Array, Text]:
+    planted = frames.copy()
+    size = float(np.exp(generator.uniform(np.log(0.025), np.log(0.15))))
+    opacity = float(generator.choice([0.4, 0.6, 0.8, 1.0]))
+    colour = _INKS[generator.integers(len(_INKS))]
+    plate = None if generator.random() > 0.3 else (220, 220, 220) if max(colour) < 100 else (0, 0, 0)
+    changing = bool(generator.random() < 0.25)
+    place, words = tuple(generator.random(2)), str(generator.choice(_WORDS))
+    font = str(generator.choice(["DejaVuSans", "DejaVuSans-Bold", "DejaVuSansMono", "DejaVuSerif"]))
+    boxes = []
+    for number, frame in enumerate(planted):
+        text = f"10:{number // 25:02}:{number % 25 * 4:02}" if changing else words
+        boxes.append(draw_text(frame, text, size, place, colour, opacity, plate, font))
+    lefts, tops, widths, heights = np.array(boxes).T
+    left, top = int(lefts.min()), int(tops.min())
+    box = (left, top, int((lefts + widths).max()) - left, int((tops + heights).max()) - top)
+    return planted, Text(size, opacity, changing, box)
 
 
 def draw_text(

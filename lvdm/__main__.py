@@ -52,6 +52,7 @@ STAGES = (
     "import-original",
     "export-original",
     "doctor",
+    "tidy",
 )
 
 
@@ -189,8 +190,8 @@ def _read_config(config_class: type[Config] | None, options: argparse.Namespace,
         data = frozen.config
     for change in options.set:
         key, equals, value = change.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {change}: write KEY=VALUE")
+        if not equals or not all(key.split(".")):
+            raise ConfigError(f"--set {change}: write KEY=VALUE, the key of a section before a dot: training.steps=100")
         try:
             nested: Any = yaml.safe_load(value)
         except (yaml.YAMLError, ValueError, RecursionError) as error:

@@ -128,13 +128,13 @@ def parse(cls: type[ConfigT], data: Any, source: str) -> ConfigT:
         raise ConfigError(f"{source}: {error}") from None
     try:
         # Through JSON, where lists stand for tuples and strings for paths also in strict mode.
-        return cls.model_validate_json(json.dumps(_numbers(_words(data, cls))))
+        return cls.model_validate_json(json.dumps(_plain(_words(data, cls))))
     except ValidationError as error:
         raise ConfigError(_explain(error, cls, data, source)) from None
     except TypeError as error:
         raise ConfigError(f"{source}: {error}; use plain numbers, strings, lists and mappings") from None
-    except RecursionError:  # of a mapping that YAML lets hold itself
-        raise ConfigError(f"{source}: a value holds itself; write it without anchors") from None
+    except RecursionError:
+        raise ConfigError(f"{source}: lists in lists beyond all measure; use plain values") from None
 
 
 def load(cls: type[ConfigT], path: str | Path) -> ConfigT:
@@ -201,16 +201,23 @@ def _kind_at(key: Any, kind: Any) -> Any:
     return fields[key].annotation if key in fields else None
 
 
-def _numbers(value: Any) -> Any:
+def _plain(value: Any, place: str = "(top level)", above: frozenset[int] = frozenset()) -> Any:
+    """``value`` as JSON holds it. Raises ``TypeError`` that names the key of what it cannot hold."""
+    if isinstance(value, dict | list | tuple):
+        if id(value) in above:  # an anchor of YAML in its own value
+            raise TypeError(f"{place}: the value holds itself")
+        above |= {id(value)}
     if isinstance(value, dict):
-        return {key: _numbers(item) for key, item in value.items()}
+        return {key: _plain(item, str(key), above) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_numbers(item) for item in value]
+        return [_plain(item, place, above) for item in value]
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, str) and _EXPONENT.fullmatch(value):
         return float(value)
-    return value
+    if value is None or isinstance(value, str | int | float):
+        return value
+    raise TypeError(f"{place}: {value!r:.100} is a {type(value).__name__}")
 
 
 def _explain(error: ValidationError, cls: type[BaseModel], data: Any, source: str) -> str:

@@ -33,6 +33,7 @@ ALLOWED = {
 ONLY_IN = {
     "pytorch_lightning": {"training", "stages/train_autoencoder.py", "stages/train_diffusion.py"},
     "lightning": set(),
+    "av": {"data/recording.py", "data/picture.py", "data/pixels.py"},
     "decord": {"data/video.py"},
     "ffmpeg": {"data/video.py"},
     "imageio_ffmpeg": {"data/video.py"},
@@ -59,6 +60,8 @@ TORCH_FREE = {
     "data/catalog.py",
     "data/listing.py",
     "data/manifest.py",
+    "data/picture.py",
+    "data/tone.py",
     "data/video.py",
     *(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.glob("*/config.py")),
 }

@@ -18,11 +18,13 @@ plateaus that cover 65 % (bars, the rest being cells across an edge).
 
 **Frozen**: between two frames the picture *stands still* if 93 % of the cells change by at most 0.5 levels, and *pops*
 if they change by at most 4: lossy coding that sends a picture anew at a key frame. The smaller part may do what it
-likes: a clock, a blinking sign. A frozen stretch begins with the first frame of the still picture and goes on as long
-as the picture stands still, or pops for at most two frames in succession, stands still in at least 70 % of the steps,
-and stays within 4 levels of the frame that it began with. It counts if it is on show for at least ``frozen`` seconds
-and holds at least five repeats, since a capsule at 2 frames/s that rests for a second has shown nothing wrong. Its
-first frame is a true one and stays. A shorter repeat stays, and is counted by ``repeats``.
+likes: a clock, a blinking sign. A frozen stretch goes on as long as the picture stands still, or pops for at most three
+frames in succession; it stands still in at least 70 % of the steps, the median step is at most 0.3 levels (a resting
+camera whose noise the encoder took away has more), and a slow drift of 4 levels ends it. At either end it takes in up
+to three steps of at most 1.5 levels if the step beyond is half as large again: a picture that froze is refined by the
+encoder in the first frames. It counts if it is on show for at least ``frozen`` seconds and holds at least five
+repeats, since a capsule at 2 frames/s that rests for a second has shown nothing wrong. Its first frame is a true one
+and stays. A shorter repeat stays, and is counted by ``repeats``.
 """
 
 from dataclasses import dataclass
@@ -60,11 +62,16 @@ _BARS, _BARS_SHARE = 5, 0.65
 _BULK = 0.93
 _QUIET = 0.5
 _POP = 4.0
-_POPS_IN_SUCCESSION = 2
+_POPS_IN_SUCCESSION = 3
 _QUIET_SHARE = 0.7
+_MEDIAN_STEP = 0.3
+_REFINED, _REFINED_STEPS, _STEP_BEYOND = 1.5, 3, 1.5
+# A step of more than this is none of a slow drift, and the drift is counted anew.
+_NO_DRIFT = 1.0
 _FEWEST_REPEATS = 5
 _CLOCK = 1e-3
 # Repeats.
+_REPEATED = 1.0
 _CLEAR = 0.25
 _LONGEST_PERIOD = 30
 _REGULAR = 0.8
@@ -79,7 +86,7 @@ class Seen(NamedTuple):
     cells: np.ndarray
     """(R, C) float32: means of cells, levels."""
     anchor: np.ndarray
-    """The cells of the frame with which the present still picture began."""
+    """The cells of the frame that a slow drift is counted from."""
 
 
 @dataclass(frozen=True)
@@ -95,9 +102,7 @@ class Repeats:
     """The true rate where there is a pattern, frames/s."""
 
 
-def measure(
-    luma: np.ndarray, chroma: tuple[np.ndarray, ...] | None, previous: Seen | None
-) -> tuple[np.ndarray, Seen]:
+def measure(luma: np.ndarray, chroma: tuple[np.ndarray, ...] | None, previous: Seen | None) -> tuple[np.ndarray, Seen]:
     """The measures of a frame, float32 (len(MEASURES),), and what the next call wants as ``previous``.
 
     ``luma`` is uint8 (H, W), at least 6 x 8; ``chroma`` its two planes, uint8 around 128, of any size; both may be
@@ -106,8 +111,8 @@ def measure(
     ``plain`` and ``plain_middle``: share of plain cells, of all and of the middle quarter. ``plateaus``: how many.
     ``level`` and ``colour``: luma of the largest plateau and its distance from neutral (0 without chroma), or -1
     without a plateau. ``equal``: share of samples equal to the frame before. ``change`` and ``drift``: how far 93 % of
-    the cells are at most from the frame before and from the frame with which the still picture began, levels; inf
-    without a frame before. A drift of more than 4 begins a new still picture. Raises ``ValueError``.
+    the cells are at most from the frame before and from an earlier one, the anchor, levels; inf without a frame before.
+    A drift of more than 4, or a change of more than 1, makes the frame the new anchor. Raises ``ValueError``.
     """
     if luma.ndim != 2 or luma.dtype != np.uint8 or luma.shape[0] < _CELL[0] or luma.shape[1] < _CELL[1]:
         raise ValueError(f"luma must be uint8 (H, W) of at least 6 x 8, got {luma.dtype} {luma.shape}")
@@ -118,7 +123,7 @@ def measure(
         equal = np.count_nonzero(samples == previous.samples) / samples.size
         change = _bulk(cells, previous.cells) if equal < 1 else 0.0
         drift = _bulk(cells, previous.anchor)
-        anchor = previous.anchor if drift <= _POP else cells
+        anchor = previous.anchor if drift <= _POP and change <= _NO_DRIFT else cells
     values = (*_plainness(cells, chroma), equal, change, drift)
     return np.array(values, np.float32), Seen(samples, cells, anchor)
 
@@ -144,8 +149,8 @@ def left_out(measures: np.ndarray, times: np.ndarray, cut: CutConfig) -> np.ndar
 def repeats(measures: np.ndarray, times: np.ndarray, frozen: float | None = 0.5) -> Repeats:
     """Frames that repeat the one before, outside stretches of ``frozen`` seconds and black or blank frames.
 
-    A repeat stands still (see above) and changes by less than a quarter of what a neighbouring step does. A pattern is
-    the shortest period of at most 30 frames after which four in five repeats are repeats again, on both sides.
+    A repeat changes by at most 1 level and by less than a quarter of what one of the two steps on either side does.
+    A pattern is the shortest period of at most 30 frames after which four in five repeats are repeats again.
     ``measures`` and ``times`` as in ``left_out``. Raises ``ValueError``.
     """
     _check(measures, times)
@@ -155,7 +160,7 @@ def repeats(measures: np.ndarray, times: np.ndarray, frozen: float | None = 0.5)
     change = measures[:, MEASURES.index("change")]
     around = np.pad(np.where(np.isfinite(change), change, 0), 2)
     clear = change <= _CLEAR * sliding_window_view(around, 5).max(axis=-1)
-    repeated = kept & (change <= _QUIET) & clear
+    repeated = kept & (change <= _REPEATED) & clear
     found = int(repeated.sum())
     pattern = _pattern(repeated, kept)
     if pattern is None:
@@ -248,20 +253,22 @@ def _interval(times: np.ndarray) -> float:
 def _still_stretches(measures: np.ndarray, times: np.ndarray, frozen: float) -> list[tuple[int, int]]:
     """First and last frame of each frozen stretch."""
     change, drift = (measures[:, MEASURES.index(name)] for name in ("change", "drift"))
-    steps = np.where((change > _POP) | (drift > _POP), -1, change <= _QUIET)
+    broken = (change > _POP) | ((drift > _POP) & (change <= _NO_DRIFT))
     interval = _interval(times)
     stretches = []
-    for begin, end in _runs(steps >= 0):
-        for first, last in _joined(steps[begin:end] == 1):
-            first, last = begin + first - 1, begin + last
-            shown = times[last] - times[first] + interval
-            if last - first >= _FEWEST_REPEATS and shown >= frozen - _CLOCK:
-                stretches.append((first, last))
+    for begin, end in _runs(~broken):
+        for first, last in _joined(change[begin:end] <= _QUIET):
+            first, last = _with_refined(change, begin + first, begin + last)
+            steps = change[first : last + 1]
+            shown = times[last] - times[first - 1] + interval
+            long_enough = len(steps) >= _FEWEST_REPEATS and shown >= frozen - _CLOCK
+            if long_enough and np.median(steps) <= _MEDIAN_STEP:
+                stretches.append((first - 1, last))
     return stretches
 
 
 def _joined(quiet: np.ndarray) -> list[tuple[int, int]]:
-    """First and last of runs that are quiet but for pops, which are short and few."""
+    """First and last step of runs that are quiet but for pops, which are short and few."""
     joined: list[list[int]] = []
     for begin, end in _runs(quiet):
         if joined and begin - joined[-1][1] - 1 <= _POPS_IN_SUCCESSION:
@@ -269,6 +276,24 @@ def _joined(quiet: np.ndarray) -> list[tuple[int, int]]:
         else:
             joined.append([begin, end - 1])
     return [(first, last) for first, last in joined if quiet[first : last + 1].mean() >= _QUIET_SHARE]
+
+
+def _with_refined(change: np.ndarray, first: int, last: int) -> tuple[int, int]:
+    """The steps ``first`` to ``last``, and those at either end by which an encoder refined a still picture."""
+    before, after = change[:first][::-1], np.append(change[last + 1 :], np.inf)
+    return first - _refined(before), last + _refined(after)
+
+
+def _refined(outwards: np.ndarray) -> int:
+    """How many of the steps that lead away from a still picture belong to it."""
+    largest, found = 0.0, 0
+    for number, step in enumerate(outwards[: _REFINED_STEPS + 1]):
+        if number and step >= _STEP_BEYOND * largest:
+            found = number
+        largest = max(largest, float(step))
+        if largest > _REFINED:
+            break
+    return found
 
 
 def _runs(flags: np.ndarray) -> list[tuple[int, int]]:

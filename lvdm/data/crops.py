@@ -84,7 +84,7 @@ def _picture(evidence: Sequence[Evidence], config: CropConfig, texts: bool) -> P
         peak = np.percentile([found.peak for found in evidence], 95, axis=0, method="nearest")
         crop = find_crop(low, peak)
         box, note = crop.box, crop.note
-    found = overlay.find_overlays(overlay.combine([part.texts for part in evidence]), box) if texts else []
+    found = overlay.find_overlays(overlay.combined([part.texts for part in evidence]), box) if texts else []
     return Picture(box, note, tuple(text.box for text in found))
 
 

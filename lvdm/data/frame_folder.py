@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 # A larger picture than any camera's is a damaged or hostile header, and would take all memory.
 MOST_PIXELS = 8192 * 8192
@@ -14,9 +14,10 @@ NOMINAL_FPS = 25.0
 
 
 def read_image(file: Path) -> np.ndarray:
-    """An image as uint8 (H, W, 3) RGB; 16-bit grey is reduced to its high byte, transparency dropped.
+    """An image as uint8 (H, W, 3) RGB, upright as its EXIF data say, what is transparent laid over black.
 
-    Raises ``OSError``, ``SyntaxError`` or ``ValueError`` when it is damaged or too large.
+    Of 16 bits the upper 8 are kept, rounded. Raises ``OSError``, ``SyntaxError`` or ``ValueError`` for images that are
+    damaged or too large, and that Pillow cannot decode or convert.
     """
     with Image.open(file) as image:
         if image.width * image.height > MOST_PIXELS:
@@ -25,7 +26,19 @@ def read_image(file: Path) -> np.ndarray:
             # Checksums, which decoding passes over; an image is of no use after that.
             image.verify()
     with Image.open(file) as image:
-        if image.mode.startswith("I"):
-            grey = (np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)
+        image.load()
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode.startswith("I"):
+            grey = ((np.asarray(upright).astype(np.int64).clip(0, 65535) * 255 + 32767) // 65535).astype(np.uint8)
             return np.repeat(grey[..., None], 3, axis=2)
-        return np.asarray(image.convert("RGB"))
+        try:
+            if upright.has_transparency_data:
+                return _over_black(upright)
+            return np.asarray(upright.convert("RGB"))
+        except ValueError as error:
+            raise OSError(f"an image of mode {upright.mode} cannot be converted to RGB: {error}") from None
+
+
+def _over_black(image: Image.Image) -> np.ndarray:
+    rgba = np.asarray(image.convert("RGBA")).astype(np.uint16)
+    return ((rgba[..., :3] * rgba[..., 3:] + 127) // 255).astype(np.uint8)

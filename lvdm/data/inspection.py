@@ -18,7 +18,8 @@ import numpy as np
 
 from lvdm.data import content, overlay, pieces
 from lvdm.data.manifest import file_state
-from lvdm.data.picture import Format, comb_ratio
+from lvdm.data.picture import comb_ratio
+from lvdm.data.pixels import Format
 from lvdm.data.process import VideoError
 from lvdm.data.recording import THREADS, Decoded, Recording, decoder_version, opened
 from lvdm.files import content_hash, publish, read_json, write_json
@@ -70,7 +71,7 @@ class Inspection:
     lost: tuple[str, ...] = ()
     """What could not be decoded."""
     combs: float = 0.0
-    """Median comb ratio of sampled frames that are not flagged as interlaced; see :func:`picture.comb_ratio`."""
+    """Comb ratio that a tenth of the sampled frames without a flag exceed; see :func:`lvdm.data.picture.comb_ratio`."""
     formats: tuple[Format, ...] = ()
     times: np.ndarray = field(default_factory=lambda: np.zeros(0))
     """(T,) float64, s."""
@@ -218,7 +219,7 @@ class _Reader:
             "damaged": np.array(columns[4], bool),
             "broken": np.array(columns[5], bool),
             "measures": np.array(self.measures, np.float32).reshape(len(self.measures), len(content.MEASURES)),
-            "combs": round(float(np.median(self.combs)), 4) if self.combs else 0.0,
+            "combs": round(float(np.percentile(self.combs, 90)), 4) if self.combs else 0.0,
             "formats": tuple(self.formats),
             "evidence": {size: samples.evidence() for size, samples in self.samples.items() if samples.frames},
         }
@@ -307,7 +308,8 @@ def _format(stated: dict[str, Any]) -> Format:
 
 def _evidence(arrays: dict[str, np.ndarray], prefix: str) -> Evidence:
     start = f"{prefix}/texts/"
-    texts = {name.removeprefix(start): value for name, value in arrays.items() if name.startswith(start)}
+    texts: dict[str, Any] = {name[len(start) :]: value for name, value in arrays.items() if name.startswith(start)}
+    texts["factor"] = int(texts["factor"])
     return Evidence(arrays[f"{prefix}/low"], arrays[f"{prefix}/peak"], overlay.Evidence(**texts))
 
 

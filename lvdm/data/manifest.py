@@ -49,7 +49,7 @@ class ManifestRow:
     interlaced: int = 0
     """Frames that are flagged as interlaced."""
     combs: float = 0.0
-    """Comb ratio of the frames that are not; above 0.7 they are interlaced all the same."""
+    """Comb ratio that a tenth of the other frames exceed; above 0.75 they are interlaced all the same."""
     codec: str = ""
     container: str = ""
     pixel_format: str = ""

@@ -39,7 +39,7 @@ class DetectorConfig(Config):
             kind = data.get("kind", "random3d")
             if kind in ("video", "image", "videomae", "v-jepa"):
                 raise ValueError(f"kind `{kind}` needs `features`, the number of values that the network gives")
-            return {**data, "features": _FEATURES.get(kind, 64)}
+            return {**data, "features": _FEATURES.get(kind, 64) if isinstance(kind, str) else 64}
         return data
 
     @model_validator(mode="after")

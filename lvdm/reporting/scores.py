@@ -47,14 +47,23 @@ class Memorisation:
     pairs: tuple[Pair, ...]
 
 
-def protocols(
-    rows: pd.DataFrame, models: Iterable[ModelFiles], samplers: Mapping[str, SamplerSteps], media: Media
-) -> Iterator[Protocol]:
-    """The scores of a results table by protocol."""
-    curves: dict[tuple[str, str], dict[str, pd.DataFrame]] = {}
+Curves = dict[tuple[str, str], dict[str, pd.DataFrame]]
+"""Protocol and detector to model to its distance against the number of clips."""
+
+
+def read_curves(models: Iterable[ModelFiles]) -> Curves:
+    """The curves of all models but reference rows."""
+    curves: Curves = {}
     for files in models:
         if not is_reference(files.model):  # real clips are in the floor of each
             curves.setdefault((files.protocol, files.detector), {})[files.model] = _curve(files.curve)
+    return curves
+
+
+def protocols(
+    rows: pd.DataFrame, curves: Curves, samplers: Mapping[str, SamplerSteps], media: Media
+) -> Iterator[Protocol]:
+    """The scores of a results table by protocol."""
     for block in blocks(rows):
         measured = rows[rows["protocol"] == block.protocol]
         figures = []
@@ -77,12 +86,15 @@ def memorisation(models: Iterable[ModelFiles], config: ReportConfig, media: Medi
         generated = distances[distances["kind"] == _GENERATED].sort_values("distance", kind="stable")
         if not len(generated):
             continue
+        if not files.pairs.is_dir():
+            raise ValueError(f"{files.pairs} is no folder of pairs of clips; {_AGAIN}")
         name = f"memorisation-{files.protocol}-{files.detector}-{files.model}"
+        pairs = tuple(_pairs(files.pairs, generated, name, config, media))
         yield Memorisation(
             f"{files.model}, by {files.detector} under protocol {files.protocol}",
             tuple(_facts(generated["distance"], distances[distances["kind"] == _HELDOUT]["distance"])),
             media.draw(nearest_panel(distances), name),
-            tuple(_pairs(files.pairs, generated, name, config, media)),
+            pairs,
         )
 
 

@@ -130,12 +130,13 @@ def read_section(files: DatasetFiles, config: ReportConfig, media: Media) -> Sec
         "Autoencoder": _panels(files.autoencoder_curve, files.autoencoder_quality),
         "Diffusion": _panels(files.diffusion_curve, files.diffusion_quality),
     }
+    curves = scores.read_curves(files.models)
     memorisation = tuple(scores.memorisation(files.models, config, media))
     return Section(
         name=files.name,
         facts=facts,
         walls=walls,
-        protocols=tuple(scores.protocols(rows, files.models, _samplers(frozen), media)),
+        protocols=tuple(scores.protocols(rows, curves, _samplers(frozen), media)),
         legend=tuple(blocks.legend(rows)),
         tables=copies,
         memorisation=memorisation,
@@ -160,7 +161,7 @@ def _walls(files: DatasetFiles, most: int, media: Media) -> Iterable[Wall]:
 
 def _panels(curve: Path, quality: Path) -> list[Panel]:
     """What is drawn of a training."""
-    steps = read_frame(curve, ("step",), "training curve", "run the training again", numbers=("step",))
+    steps = read_frame(curve, ("step", "loss"), "training curve", "run the training again", numbers=("step",))
     return quality_panels(read_quality(quality).astype({"value": float})) + curve_panels(steps)
 
 

@@ -35,7 +35,7 @@ Side = Literal["real", "fake", "reference"]
 def for_dataset(pipeline: PipelineConfig, dataset: str) -> PipelineConfig:
     """The pipeline's configuration as it holds for one data set, its overrides laid over the sections."""
     override = pipeline.datasets[dataset].override
-    sections = set(PipelineConfig.model_fields) - {"results", "cache", "datasets", "demo"}
+    sections = set(PipelineConfig.model_fields) - {"results", "cache", "fewer_videos", "datasets", "demo"}
     for section in override:
         if section not in sections:
             raise ConfigError(f"datasets.{dataset}.override.{section}: no such section; there are {sorted(sections)}")

@@ -201,6 +201,12 @@ class PipelineConfig(Config):
 
     results: Path = Field(Path("results"), description="Folder that everything is written to.")
     cache: Path = Field(Path("cache"), description="Folder of the networks that are fetched, for all data sets.")
+    fewer_videos: bool = Field(
+        False,
+        strict=False,  # Snakemake's --config gives the word "true"
+        description="Accept that more than a tenth of a data set is gone since the last run, for which otherwise a "
+        "disk that is not mounted is suspected; for one run, with --config fewer_videos=true.",
+    )
     datasets: dict[Name, DatasetConfig] = Field(min_length=1)
     data: DataSection = DataSection()
     autoencoder: AutoencoderSection = AutoencoderSection()

@@ -11,6 +11,7 @@ from lvdm.data.crops import find_pictures, read_pictures
 from lvdm.data.inspection import read_inspection
 from lvdm.data.listing import Listed, read_listing
 from lvdm.data.manifest import ManifestRow, file_state, write_manifest
+from lvdm.data.picture import COMBED
 from lvdm.data.recording import decoder_version
 from lvdm.data.summary import summarise
 from lvdm.progress import track
@@ -21,9 +22,6 @@ _logger = logging.getLogger(__name__)
 
 # Recordings looked at side by side.
 _PROCESSES = min(4, os.cpu_count() or 1)
-
-# Progressive pictures have a comb ratio well below, woven ones well above.
-_COMBED = 0.7
 
 
 def run(
@@ -113,7 +111,7 @@ def _judge(rows: Sequence[ManifestRow], config: ProbeConfig) -> None:
     for row in rows:
         if row.usable and (row.lost or row.left_out):
             _logger.info("%s: %d of %d frames used (%s)", row.path, row.kept, row.frames, _rest(row))
-        if row.usable and row.combs > _COMBED:
+        if row.usable and row.combs > COMBED:
             _logger.warning(
                 "%s: its frames have combs, though they are not flagged as interlaced; if they move, write "
                 "`data: {deinterlace: on}` into the override of the data set",

@@ -14,6 +14,8 @@ from lvdm.progress import Progress
 from lvdm.reading import read_record
 from lvdm.stages.config import ShardConfig
 
+_SUFFIX = ".mkv"
+
 _logger = logging.getLogger(__name__)
 
 
@@ -75,6 +77,8 @@ def run(config: ShardConfig, *, frames: list[Path], shard: Path) -> None:
 
 def _entry(id: str, video: Path) -> Entry | None:
     """What the record of a video says of it; None of one that is not usable."""
+    if video.suffix != _SUFFIX:
+        raise ValueError(f"{video} holds no frames of stage extract, which are {_SUFFIX} files; give one of those")
     record = video.with_suffix(".json")
     for file in (record, video):
         if not file.is_file():

