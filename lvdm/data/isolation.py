@@ -68,7 +68,7 @@ def isolated(
 ) -> Iterator[tuple[T, str]]:
     """Call ``work`` with every item, up to ``processes`` at a time, each in a process that is copied from this one.
 
-    Yields each item when its work has ended, with "" or with how its process died: the name of a signal, or ``HUNG``
+    Yields each item when its work has ended, with "" or with how its process died, in words: of a signal, or, ``HUNG``,
     after ``patience`` s without a sign of life (None: it may take its time). What ``work`` finds out it has to write
     to a file. Its ``ValueError`` and ``OSError`` are raised here; any other error is a mistake of ours, not of the
     file, and becomes a ``RuntimeError``. No process outlives this one.
@@ -139,7 +139,7 @@ def _ending(one: _Running) -> str:
         if one.hung:
             return HUNG
         if code < 0:
-            return signal.Signals(-code).name
+            return f"it crashed ({signal.Signals(-code).name})"
         if code == 2:
             raise one.errors.recv()
     raise RuntimeError(f"{one.item}: an error of the program, see above")

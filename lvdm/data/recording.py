@@ -33,6 +33,9 @@ from lvdm.data.process import VideoError
 # an undamaged recording; what several make of a damaged one depends on which of them comes first.
 THREADS = 2
 
+# A smaller picture is no recording, but a damaged header.
+_LEAST_SIDE = 16
+
 # Decoders that draw text files: what they show is no recording.
 _DRAWN_TEXT = frozenset({"ansi", "bintext", "xbin", "idf"})
 
@@ -86,7 +89,7 @@ class Recording:
     def frames(self) -> Iterator[Decoded]:
         """All frames, in the order in which they are shown. Never raises for damage."""
         if self.stream is not None:
-            return _file_frames(self)
+            return with_hindsight(_file_frames(self))
         return _folder_frames(self) if self.images is None else _image_frames(self, self.images)
 
 
@@ -172,16 +175,14 @@ def _is_cover(stream: Any) -> bool:
 
 
 def _file_frames(recording: Recording) -> Iterator[Decoded]:
-    return with_hindsight(_decoded(recording))
-
-
-def _decoded(recording: Recording) -> Iterator[Decoded]:
     """Damage spreads by prediction, so after it all frames up to the next key frame count as damaged."""
     context, base = recording.stream.codec_context, recording.stream.time_base
     damaged = broken = False
     for frame in _frames(recording, context):
         alive()
-        if frame is None:
+        if frame is None or min(frame.width, frame.height) < _LEAST_SIDE:
+            if frame is not None:
+                _note(recording, f"a frame has {frame.width}x{frame.height} pixels")
             damaged = broken = True
             continue
         if frame.is_corrupt:
@@ -259,6 +260,8 @@ def _folder_frames(recording: Recording) -> Iterator[Decoded]:
         alive()
         try:
             image = read_image(file)
+            if min(image.shape[:2]) < _LEAST_SIDE:
+                raise ValueError(f"{image.shape[1]}x{image.shape[0]} pixels")
         except _IMAGE_ERRORS as error:
             _note(recording, f"{file.name} cannot be decoded ({error})")
             broken = True
@@ -285,7 +288,8 @@ def _numbers(names: list[str]) -> list[float]:
 
 
 def _images(path: Path, images: Images) -> Recording:
-    rate = float(1 / np.median(np.diff(images.times))) if images.count > 1 else NOMINAL_FPS
+    interval = float(np.median(np.diff(images.times))) if images.count > 1 else 0.0
+    rate = 1 / interval if interval else NOMINAL_FPS
     return Recording(
         path,
         images.codec,
@@ -300,14 +304,19 @@ def _images(path: Path, images: Images) -> Recording:
 
 def _image_frames(recording: Recording, images: Images) -> Iterator[Decoded]:
     broken = False
+    if images.count < images.stated_count:
+        _note(recording, f"the header states {images.stated_count} images, and there are data for {images.count}")
     for index in range(images.count):
         alive()
         try:
-            frame = av.VideoFrame.from_ndarray(images.read(index), format="rgb24")
+            image = images.read(index)
+            if min(image.shape[:2]) < _LEAST_SIDE:
+                raise VideoError(f"images have {image.shape[1]}x{image.shape[0]} pixels")
         except VideoError as error:
             _note(recording, str(error).removeprefix(f"{recording.path}: "))
             broken = True
             continue
+        frame = av.VideoFrame.from_ndarray(image, format="rgb24")
         seconds = float(images.times[index])
         yield Decoded(frame, (seconds, seconds), damaged=False, broken=broken)
         broken = False
