@@ -13,7 +13,7 @@ from lvdm.data.config import Deinterlace
 from lvdm.data.crop import Box
 from lvdm.data.inspection import Inspection, Size
 from lvdm.data.overlay import cover
-from lvdm.data.picture import Filter, Treatment, centre_part, chain
+from lvdm.data.picture import Filter, Treatment, centre_part
 from lvdm.data.pieces import Piece, resample
 from lvdm.data.pixels import Format
 from lvdm.data.process import VideoError

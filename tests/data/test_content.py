@@ -154,7 +154,10 @@ def test_black_of_limited_and_full_range_with_noise(rng, level):
 
 def test_colour_bars_are_blank():
     bars = np.array([235, 210, 170, 145, 106, 81, 41, 16], np.uint8)[np.arange(640) * 8 // 640]
-    assert codes(grey(np.repeat(bars[None], 480, axis=0))) == ["blank"]
+    frame = np.repeat(bars[None], 480, axis=0)
+    assert codes(grey(frame, frame)) == ["blank"] * 2
+    # A test pattern that moves shows what a camera may see.
+    assert codes(grey(frame, np.roll(frame, 40, axis=1), np.roll(frame, 80, axis=1))) == [""] * 3
 
 
 @pytest.mark.parametrize(
