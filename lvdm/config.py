@@ -172,24 +172,24 @@ def merge(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _words(value: Any, kind: Any) -> Any:
+def _words(value: Any, kind: Any, place: str = "(top level)") -> Any:
     """``value`` with the words that ``kind``, a type or the annotation of a field, has in place of truth values."""
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Annotated:
-        return _words(value, arguments[0])
+        return _words(value, arguments[0], place)
     if origin in (Union, UnionType):
         # One that takes the value as it is goes before one that has a word for it.
         for member in () if bool in arguments and isinstance(value, bool) else arguments:
-            value = _words(value, member)
+            value = _words(value, member, place)
     elif origin is Literal and isinstance(value, bool) and value not in arguments:
         return next((word for word in arguments if str(word).lower() in _WORDS[value]), value)
     elif isinstance(value, Mapping):
         if truths := [key for key in value if isinstance(key, bool)]:
-            raise TypeError(f"a key is {truths[0]}, as YAML reads on, off, yes and no; write it in quotes")
-        return {key: _words(item, _kind_at(key, kind)) for key, item in value.items()}
+            raise TypeError(f"{place}: a key is {truths[0]}, as YAML reads on, off, yes and no; write it in quotes")
+        return {key: _words(item, _kind_at(key, kind), str(key)) for key, item in value.items()}
     elif origin in (list, tuple) and isinstance(value, list | tuple):
         kinds = arguments if len(arguments) == len(value) and Ellipsis not in arguments else arguments[:1] * len(value)
-        return [_words(item, each) for item, each in zip(value, kinds, strict=True)]
+        return [_words(item, each, place) for item, each in zip(value, kinds, strict=True)]
     return value
 
 
