@@ -172,7 +172,7 @@ def merge(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _words(value: Any, kind: Any, place: str = "(top level)") -> Any:
+def _words(value: Any, kind: Any, place: str = "") -> Any:
     """``value`` with the words that ``kind``, a type or the annotation of a field, has in place of truth values."""
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Annotated:
@@ -185,8 +185,8 @@ def _words(value: Any, kind: Any, place: str = "(top level)") -> Any:
         return next((word for word in arguments if str(word).lower() in _WORDS[value]), value)
     elif isinstance(value, Mapping):
         if truths := [key for key in value if isinstance(key, bool)]:
-            raise TypeError(f"{place}: a key is {truths[0]}, as YAML reads on, off, yes and no; write it in quotes")
-        return {key: _words(item, _kind_at(key, kind), str(key)) for key, item in value.items()}
+            raise TypeError(f"{place or '(top level)'}: a key is {truths[0]}, as YAML reads on, off, yes and no; write it in quotes")
+        return {key: _words(item, _kind_at(key, kind), f"{place}.{key}".lstrip(".")) for key, item in value.items()}
     elif origin in (list, tuple) and isinstance(value, list | tuple):
         kinds = arguments if len(arguments) == len(value) and Ellipsis not in arguments else arguments[:1] * len(value)
         return [_words(item, each, place) for item, each in zip(value, kinds, strict=True)]
