@@ -2,10 +2,12 @@
 
     python benchmarks/plan.py --videos 1000 --out plan.json
 
-Makes a data set of empty video files, or with ``--frames`` of folders of empty images, with the settings of
-config/config.yaml. Times the plan, writes all its files as empty placeholders with the records that Snakemake keeps of
-jobs, makes sure that nothing is left to be done, and times the plan again. Each time is that of the whole process, the
-median of ``--repeats``. Writes JSON to ``--out`` and a line for each plan.
+Makes a data set of video files, or with ``--frames`` of folders of images, with the settings of config/config.yaml. All
+files are of one size and of different contents, the worst case for finding copies: the first plan reads the ends of
+each, those that are timed find them in the results; ``--bytes 0`` makes empty files, which are not compared. Times the
+plan, writes all its files as empty placeholders with the records that Snakemake keeps of jobs, makes sure that nothing
+is left to be done, and times the plan again. Each time is that of the whole process, the median of ``--repeats``.
+Writes JSON to ``--out`` and a line for each plan.
 """
 
 import argparse
@@ -29,11 +31,14 @@ PROFILES = {"no profile": [], "profile slurm": ["--profile", str(REPOSITORY / "p
 
 def main() -> None:
     options = _options()
-    result = {"videos": options.videos, "frames": options.frames, "repeats": options.repeats}
+    result = {name: getattr(options, name) for name in ("videos", "frames", "bytes", "repeats")}
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
-        _make_videos(folder, options.videos, options.frames)
+        _make_videos(folder, options.videos, options.frames, options.bytes)
+        start = time.perf_counter()
         plan = _snakemake(folder, "-n", "all")
+        result["first"] = time.perf_counter() - start
+        sys.stdout.write(f"first: {result['first']:.1f} s\n")
         result["jobs"] = len(re.findall(r"^(?:local)?rule \w+:$", plan, re.MULTILINE))
         for state in ("unfinished", "finished"):
             if state == "finished":
@@ -48,13 +53,14 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--videos", type=int, default=1000)
     parser.add_argument("--frames", type=int, default=0, help="images a video; default 0: video files")
+    parser.add_argument("--bytes", type=int, default=1024, help="size of each file; default 1024")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="where the temporary files are made; default: the system's")
     parser.add_argument("--out", type=Path, help="JSON file; default: the JSON goes to the terminal")
     return parser.parse_args()
 
 
-def _make_videos(folder: Path, videos: int, frames: int) -> None:
+def _make_videos(folder: Path, videos: int, frames: int, size: int) -> None:
     """The data set, and the configuration that names it."""
     source = {"frames": "data/endoscopy"} if frames else {"videos": "data/endoscopy/*.mp4"}
     settings = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text(encoding="utf-8"))
@@ -63,6 +69,7 @@ def _make_videos(folder: Path, videos: int, frames: int) -> None:
         video = folder / "data" / "endoscopy" / f"video-{number:05}"
         for file in [video / f"{n:06}.png" for n in range(frames)] or [video.with_suffix(".mp4")]:
             _write_placeholder(file)
+            file.write_bytes(f"{number:>20}".encode()[:size].ljust(size))
 
 
 def _finish(folder: Path, plan: str) -> None:

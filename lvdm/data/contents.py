@@ -49,7 +49,7 @@ class _Fingerprints:
         self._file = kept
         self._before = _read(kept)
         self._now: dict[str, list] = {}
-        self._images: dict[Path, list[Path]] = {}
+        self._images: dict[Path, list[str]] = {}
         self.of_files = (_size, self._ends, self._whole)
         self.of_folders = (self._names, self._some_sizes, self._some_contents, self._sizes, self._all_contents)
 
@@ -81,13 +81,13 @@ class _Fingerprints:
         """Of all images, without a look at any: there are hundreds of thousands, and every plan asks."""
         with os.scandir(folder) as entries:
             names = sorted(entry.name for entry in entries if is_image(entry.name) and entry.is_file())
-        self._images[folder] = [folder / name for name in names]
+        self._images[folder] = names
         return tuple(names)
 
     def _some(self, folder: Path) -> list[Path]:
         """The first, the middle and the last image."""
         images = self._images[folder]
-        return [images[0], images[len(images) // 2], images[-1]]
+        return [folder / name for name in (images[0], images[len(images) // 2], images[-1])]
 
     def _some_sizes(self, folder: Path) -> tuple[int, ...]:
         return tuple(image.stat().st_size for image in self._some(folder))
@@ -96,10 +96,10 @@ class _Fingerprints:
         return tuple(self._ends(image) for image in self._some(folder))
 
     def _sizes(self, folder: Path) -> tuple[int, ...]:
-        return tuple(image.stat().st_size for image in self._images[folder])
+        return tuple(image.stat().st_size for image in map(folder.joinpath, self._images[folder]))
 
     def _all_contents(self, folder: Path) -> tuple[str, ...]:
-        return tuple(self._whole(image) for image in self._images[folder])
+        return tuple(self._whole(image) for image in map(folder.joinpath, self._images[folder]))
 
 
 def _read(kept: Path | None) -> dict[str, list]:
