@@ -5,6 +5,7 @@ A process that dies is told from one that ends. So is one that hangs: while a de
 """
 
 import ctypes
+import gc
 import logging
 import multiprocessing
 import os
@@ -111,6 +112,8 @@ def _start(work: Callable[[T], None], item: T) -> _Running[T]:
 def _guarded(work: Callable[[T], None], item: T, pulse: Any, report: Connection, parent: int) -> None:
     global _pulse
     _die_with(parent)
+    # Decoders of the process that this one was copied from wait at their end for threads that are not here.
+    gc.freeze()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _pulse = pulse
     try:
