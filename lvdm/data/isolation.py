@@ -104,7 +104,12 @@ def _start(work: Callable[[T], None], item: T) -> _Running[T]:
     pulse = context.RawValue("Q", 0)
     errors, report = context.Pipe(duplex=False)
     process = context.Process(target=_guarded, args=(work, item, pulse, report, os.getpid()), daemon=True)
-    process.start()
+    # A copy must not tidy up decoders that it got: they would wait for threads that are not there.
+    gc.freeze()
+    try:
+        process.start()
+    finally:
+        gc.unfreeze()
     report.close()
     return _Running(process, item, pulse, errors)
 
@@ -112,8 +117,6 @@ def _start(work: Callable[[T], None], item: T) -> _Running[T]:
 def _guarded(work: Callable[[T], None], item: T, pulse: Any, report: Connection, parent: int) -> None:
     global _pulse
     _die_with(parent)
-    # Decoders of the process that this one was copied from wait at their end for threads that are not here.
-    gc.freeze()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _pulse = pulse
     try:
