@@ -293,3 +293,51 @@ def run(cases: Iterator[int], undamaged, known, tmp_path: Path) -> dict[Case, Ou
         if case.name in CHECKED and case.damage is flip:
             assert not outcome.wrong, case
     return outcomes
+
+
+def check(cases: Iterator[int], undamaged, known, tmp_path: Path) -> Counter:
+    states = Counter(outcome.state for outcome in run(cases, undamaged, known, tmp_path).values())
+    assert states["partly"] and states["left out"]
+    return states
+
+
+def test_a_few_damaged_recordings(undamaged, known, tmp_path):
+    check(range(0, CASES, CASES // BY_DEFAULT), undamaged, known, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(20))
+def test_all_damaged_recordings(part, undamaged, known, tmp_path):
+    check(range(part * CASES // 20, (part + 1) * CASES // 20), undamaged, known, tmp_path)
+
+
+def test_a_picture_too_large_is_left_out_by_its_header(tmp_path):
+    path = tmp_path / "a.dcm"
+    write_dicom(path, bytes(3 * WIDTH * HEIGHT * FRAMES), ExplicitVRLittleEndian)
+    file = pydicom.dcmread(path)
+    file.Rows = file.Columns = 65535
+    file.save_as(path)
+    inspect.run(video=path, inspection=tmp_path / "i.json")
+    assert "65535x65535 pixels; more than" in read_inspection(tmp_path / "i.json").error
+
+
+def test_millions_of_images_that_a_header_states_are_not_looked_for(tmp_path):
+    path = tmp_path / "a.dcm"
+    pixels = np.random.default_rng(0).integers(0, 256, 3 * WIDTH * HEIGHT * FRAMES, np.uint8)
+    write_dicom(path, pixels.tobytes(), ExplicitVRLittleEndian)
+    file = pydicom.dcmread(path)
+    file.NumberOfFrames = "2000000000"
+    file.save_as(path)
+    inspect.run(video=path, inspection=tmp_path / "i.json")
+    found = read_inspection(tmp_path / "i.json")
+    assert found.error or found.frames <= 8 * 3 * FRAMES
+    assert found.error or "states 2000000000 images" in found.lost[0]
+
+
+def test_an_image_too_large_ends_a_piece(undamaged, tmp_path):
+    folder = Path(shutil.copytree(undamaged("png"), tmp_path / "png"))
+    Image.new("1", (8193, 8192)).save(folder / "010.png")
+    inspect.run(video=folder, inspection=tmp_path / "i.json")
+    found = read_inspection(tmp_path / "i.json")
+    assert found.frames == FRAMES - 1
+    assert "8193x8192 pixels" in found.lost[0]
