@@ -51,7 +51,7 @@ def read_record(kind: type[RecordT], path: str | Path, what: str, remedy: str) -
 def open_array(path: str | Path, what: str, remedy: str, *, shape: str, dtype: str) -> np.ndarray:
     """The array in a .npy file, which stays on the disk: read-only.
 
-    ``shape`` has a letter for any size and a digit for itself, "nhw3" say; ``dtype`` is numpy's name. No objects.
+    ``shape`` has a letter for any size and a digit for itself, "nHW3" say; ``dtype`` is numpy's name. No objects.
     """
     if not (found := Path(path)).exists():
         raise FileNotFoundError(f"{path} is missing, the {what}; {remedy}")
@@ -69,7 +69,7 @@ def open_array(path: str | Path, what: str, remedy: str, *, shape: str, dtype: s
     )
     if array.dtype != np.dtype(dtype) or not fits:
         wanted = f"{dtype} ({', '.join(shape)})"
-        raise wrong_file(path, what, f"it holds {array.dtype} {array.shape}, not {wanted}", remedy)
+        raise wrong_file(path, what, f"it holds {array.dtype} {array.shape} and not {wanted}", remedy)
     return array
 
 
@@ -112,7 +112,7 @@ def read_table(
 
 def wrong_file(path: str | Path, what: str, problem: str, remedy: str) -> ValueError:
     """The error for a file that is not ``what`` it should be."""
-    return ValueError(f"{path} is no {what} ({problem}); {remedy}")
+    return ValueError(f"{path} is no {what}: {problem}; {remedy}")
 
 
 def _reason(error: BaseException) -> str:

@@ -381,6 +381,7 @@ def test_wrong_override_is_named(override, said):
 
 
 STAGES = [
+    ("crop", ""),
     ("probe", ""),
     ("extract", ""),
     ("shard", ""),
@@ -409,8 +410,11 @@ def scoring(whole: PipelineConfig, protocol: ProtocolConfig) -> dict[str, Config
         ({"diffusion": {"objective": {"loss": "l2"}}}, {"train-diffusion"}),
         ({"evaluate": {"pairs": 5}}, {"memorise"}),
         ({"external": {"other": {"npz": "x.npz"}}}, set()),
-        ({"data": {"crop": {"mode": "none"}}}, {"extract"}),
-        ({"data": {"on_bad_video": "fail"}}, {"probe"}),
+        ({"data": {"crop": {"mode": "none"}}}, {"crop", "probe", "extract"}),
+        ({"data": {"overlay": "keep"}}, {"crop", "probe", "extract"}),
+        ({"data": {"cut": {"frozen": 1.0}}}, {"probe", "extract"}),
+        ({"data": {"deinterlace": "on"}}, {"probe", "extract"}),
+        ({"data": {"on_bad_video": "fail"}}, {"probe", "extract"}),
         ({"report": {"fps": 4.0}}, {"preview"}),
         ({"compute": {"threads": 1}}, TRAINS_ON),
         ({"results": "elsewhere"}, set()),

@@ -37,7 +37,6 @@ ONLY_IN = {
     "decord": {"data/video.py"},
     "ffmpeg": {"data/video.py"},
     "imageio_ffmpeg": {"data/video.py"},
-    "av": {"data/recording.py", "data/picture.py"},
     "snakemake": set(),
 }
 

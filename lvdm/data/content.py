@@ -13,8 +13,8 @@ lit scene has gradients and no plateaus, be it dark, red or in smoke.
 
 **Black** is a frame whose cells are plain but for a logo or a text (4 % of them anywhere, or 15 % outside the middle
 quarter of the frame), with neutral colour and a luma of at most 36 (recorders write black as RGB 0 to about 20, which
-is at most 34 in limited range). **Blank** is a frame of plain cells (85 %) of any other colour, or of at least five
-plateaus that cover 65 % (bars, the rest being cells across an edge).
+is at most 34 in limited range). **Blank** is a frame of plain cells (85 %) on one other plateau, or two with a text, or
+a test pattern that stands still: at least five plateaus that cover 65 % (bars, the rest being cells across an edge).
 
 **Frozen**: between two frames the picture *stands still* if 93 % of the cells change by at most 0.5 levels, and *pops*
 if they change by at most 4: lossy coding that sends a picture anew at a key frame. The smaller part may do what it
@@ -58,8 +58,11 @@ _MIDDLE = 0.985
 # Blank.
 _BLANK = 0.85
 _BARS, _BARS_SHARE = 5, 0.65
+_ONE_COLOUR = 2
 # Frozen.
 _BULK = 0.93
+_MANY_CELLS = 400
+_FEW_CELLS = 100
 _QUIET = 0.5
 _POP = 4.0
 _POPS_IN_SUCCESSION = 3
@@ -121,7 +124,7 @@ def measure(luma: np.ndarray, chroma: tuple[np.ndarray, ...] | None, previous: S
     equal, change, drift, anchor = 0.0, np.inf, np.inf, cells
     if previous is not None and previous.samples.shape == samples.shape:
         equal = np.count_nonzero(samples == previous.samples) / samples.size
-        change = _bulk(cells, previous.cells) if equal < 1 else 0.0
+        change = _change(samples, cells, previous) if equal < 1 else 0.0
         drift = _bulk(cells, previous.anchor)
         anchor = previous.anchor if drift <= _POP and change <= _NO_DRIFT else cells
     values = (*_plainness(cells, chroma), equal, change, drift)
@@ -184,9 +187,18 @@ def _cell_means(samples: np.ndarray) -> np.ndarray:
     return sums.astype(np.float32) / (height * width)
 
 
+def _change(samples: np.ndarray, cells: np.ndarray, previous: "Seen") -> float:
+    if cells.size >= _FEW_CELLS:
+        return _bulk(cells, previous.cells)
+    # What moves in a tiny picture is smaller than a cell: every sample counts.
+    return float(np.abs(samples.astype(np.int16) - previous.samples).max())
+
+
 def _bulk(cells: np.ndarray, others: np.ndarray) -> float:
     distances = np.abs(cells - others).ravel()
-    rank = min(int(_BULK * distances.size), distances.size - 1)
+    # Of a small picture's few cells a moving part may be no more than a clock is elsewhere.
+    bulk = 1 - (1 - _BULK) * min(1.0, distances.size / _MANY_CELLS)
+    rank = min(int(bulk * distances.size), distances.size - 1)
     return float(np.partition(distances, rank)[rank])
 
 
@@ -240,9 +252,16 @@ def _check(measures: np.ndarray, times: np.ndarray) -> None:
 def _black_and_blank(measures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     plain, middle, plateaus, level, colour = measures[:, :5].T
     dark = (level >= 0) & (level <= _BLACK_LEVEL) & (colour <= _NEUTRAL)
-    black = dark & ((plain >= _BLACK) | ((plain >= _BLACK_BUT_FOR_LOGO) & (middle >= _MIDDLE)))
     bars = (plateaus >= _BARS) & (plain >= _BARS_SHARE)
-    return black, ((plain >= _BLANK) & ~dark) | (bars & ~black)
+    black = dark & ~bars & ((plain >= _BLACK) | ((plain >= _BLACK_BUT_FOR_LOGO) & (middle >= _MIDDLE)))
+    one_colour = (plain >= _BLANK) & (plateaus <= _ONE_COLOUR) & ~dark
+    return black, one_colour | (bars & _still(measures))
+
+
+def _still(measures: np.ndarray) -> np.ndarray:
+    """Whether a frame is as the one before it, or as the one after."""
+    same = measures[:, MEASURES.index("change")] <= _QUIET
+    return same | np.append(same[1:], False)
 
 
 def _interval(times: np.ndarray) -> float:

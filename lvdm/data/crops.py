@@ -84,8 +84,13 @@ def _picture(evidence: Sequence[Evidence], config: CropConfig, texts: bool) -> P
         peak = np.percentile([found.peak for found in evidence], 95, axis=0, method="nearest")
         crop = find_crop(low, peak)
         box, note = crop.box, crop.note
-    found = overlay.find_overlays(overlay.combined([part.texts for part in evidence]), box) if texts else []
-    return Picture(box, note, tuple(text.box for text in found))
+    return Picture(box, note, _texts([found.texts for found in evidence], box) if texts else ())
+
+
+def _texts(evidence: Sequence[overlay.Evidence], box: Box) -> tuple[Box, ...]:
+    """Texts that all recordings share, and those of each: a patient's name differs from one to the next."""
+    shared = [overlay.combined(evidence)] if len(evidence) > 1 else []
+    return tuple(sorted({text.box for found in [*shared, *evidence] for text in overlay.find_overlays(found, box)}))
 
 
 def _size(name: str) -> Size:

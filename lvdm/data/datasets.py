@@ -160,8 +160,8 @@ def open_latents(path: Path) -> np.ndarray:
     record = path.with_suffix(".json")
     for file in (path, record):
         if not file.is_file():
-            raise FileNotFoundError(f"{file} is missing, of the latents {path}; run stage encode for {path.stem}")
-    cache = open_array(path, "cache of latents", _AGAIN, shape="n2cthw", dtype="float16")
+            raise FileNotFoundError(f"{file} is missing; run stage encode for {path.stem}, of which {path} was given")
+    cache = open_array(path, "cache of latents", _AGAIN, shape="n2CTHW", dtype="float16")
     described = len(read_record(_LatentRecord, record, "record of latents", _AGAIN).windows)
     if len(cache) != described:
         raise ValueError(

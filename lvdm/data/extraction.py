@@ -13,7 +13,7 @@ from lvdm.data.config import Deinterlace
 from lvdm.data.crop import Box
 from lvdm.data.inspection import Inspection, Size
 from lvdm.data.overlay import cover
-from lvdm.data.picture import Filter, Treatment, centre_part, chain
+from lvdm.data.picture import Filter, Treatment, centre_part
 from lvdm.data.pieces import Piece, resample
 from lvdm.data.pixels import Format
 from lvdm.data.process import VideoError
@@ -80,8 +80,8 @@ def _treated(path: Path, found: Inspection, extraction: Extraction, progress: Pr
             format = found.formats[found.format_of[piece.first]]
             repeats = _repeats(found.times[piece.first : piece.stop], extraction.fps)
             treatment = _treatment(piece, format, found, extraction)
-            # A deinterlacer looks at the frames around.
-            pushed = repeats >= 0 if any(name == "bwdif" for name, _ in chain(format, treatment)) else repeats > 0
+            # A deinterlacer needs the frames around those that are wanted.
+            pushed = repeats >= 0 if treatment.deinterlaces(format) else repeats > 0
             hide = _hider(extraction, format)
             pictures = _filtered(piece, frames, Filter(format, treatment, _TICK), pushed, progress)
             for picture, count in zip(pictures, repeats[pushed], strict=True):

@@ -28,6 +28,8 @@ from lvdm.progress import Progress
 Size = tuple[int, int]
 """Width and height as the picture is shown upright, pixels."""
 
+_UNSTATED = 2  # AVCOL_SPC_UNSPECIFIED
+
 # Frames that are kept of a size while a recording is read: when there are twice as many, every other one goes. Fewer of
 # pictures so large that twice as many do not fit into as many bytes.
 _SAMPLES = 24
@@ -199,14 +201,15 @@ class _Reader:
         frame = decoded.frame
         format = Format.of(frame, stream)
         number = self.formats.setdefault(format, len(self.formats))
-        self.rows.append((*decoded.times, number, frame.interlaced_frame, decoded.damaged, decoded.broken))
+        interlaced = frame.interlaced_frame or bool(format.fields)
+        self.rows.append((*decoded.times, number, interlaced, decoded.damaged, decoded.broken))
         luma, chroma = planes(frame)
         measured, self.before = content.measure(luma, chroma, self.before)
         self.measures.append(measured)
         samples = self.samples.setdefault(format.upright, _Samples(format.upright))
         if samples.wants() and not decoded.damaged:
-            samples.add(_upright(_brightness(frame), format))
-            if not frame.interlaced_frame:
+            samples.add(*(_upright(image, format) for image in _brightness(frame)))
+            if not interlaced:
                 self.combs.append(comb_ratio(luma))
 
     def result(self) -> dict[str, Any]:
@@ -230,18 +233,20 @@ class _Samples:
 
     def __init__(self, size: Size) -> None:
         self.frames: list[np.ndarray] = []
+        self.greens: list[np.ndarray] = []
         self.step, self.seen = 1, 0
-        self.most = max(2, min(2 * _SAMPLES, _SAMPLE_BYTES // (size[0] * size[1]) // 2 * 2))
+        self.most = max(2, min(2 * _SAMPLES, _SAMPLE_BYTES // (2 * size[0] * size[1]) // 2 * 2))
 
     def wants(self) -> bool:
         """Whether the next frame is one of them."""
         self.seen += 1
         return (self.seen - 1) % self.step == 0
 
-    def add(self, frame: np.ndarray) -> None:
-        self.frames.append(frame)
+    def add(self, brightness: np.ndarray, green: np.ndarray) -> None:
+        self.frames.append(brightness)
+        self.greens.append(green)
         if len(self.frames) == self.most:
-            self.frames = self.frames[::2]
+            self.frames, self.greens = self.frames[::2], self.greens[::2]
             self.step *= 2
 
     def evidence(self) -> Evidence:
@@ -249,9 +254,8 @@ class _Samples:
         rank = round(0.05 * (len(self.frames) - 1))
         low = _ranked(self.frames, rank)
         peak = ~_ranked([~frame for frame in self.frames], rank)
-        # In a single frame nothing moves, so nothing stands out by staying.
-        seen = self.frames if len(self.frames) > 1 else 2 * self.frames
-        return Evidence(low, peak, overlay.evidence(seen))
+        # Of a single frame nothing moves, so nothing is told.
+        return Evidence(low, peak, overlay.evidence(self.greens if len(self.greens) > 1 else self.greens * 2))
 
 
 def _ranked(frames: list[np.ndarray], rank: int) -> np.ndarray:
@@ -266,7 +270,7 @@ def _ranked(frames: list[np.ndarray], rank: int) -> np.ndarray:
 def planes(frame: Any) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
     """The brightness (H, W) of a frame and its chroma planes, uint8; where it can be, the decoder's own memory."""
     if frame.format.name not in _EIGHT_BITS:
-        frame = frame.reformat(format="yuv420p")
+        frame = _converted(frame, "yuv420p")
     views = [_plane(plane) for plane in frame.planes]
     return views[0], tuple(views[1:]) if len(views) == 3 else None
 
@@ -280,16 +284,25 @@ def _plane(plane: Any) -> np.ndarray:
     return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
 
 
-def _brightness(frame: Any) -> np.ndarray:
-    """max(R, G, B), uint8 (H, W) as stored."""
-    red, green, blue = (_plane(plane) for plane in frame.reformat(format="gbrp").planes)
-    return np.maximum(np.maximum(red, green), blue)
+def _brightness(frame: Any) -> tuple[np.ndarray, np.ndarray]:
+    """max(R, G, B) and G, uint8 (H, W) each, as stored."""
+    green, blue, red = (_plane(plane) for plane in _converted(frame, "gbrp").planes)
+    return np.maximum(np.maximum(red, green), blue), green
 
 
 def _upright(image: np.ndarray, format: Format) -> np.ndarray:
     """An image as stored, turned as it is shown."""
     mirrored = image[:, ::-1] if format.mirrored else image
     return np.ascontiguousarray(np.rot90(mirrored, -format.rotation // 90))
+
+
+def _converted(frame: Any, pixel_format: str) -> Any:
+    """A frame in another format, for measuring: by the default matrix, as not every stated one is known there."""
+    stated, frame.colorspace = frame.colorspace, _UNSTATED
+    try:
+        return frame.reformat(format=pixel_format)
+    finally:
+        frame.colorspace = stated
 
 
 def _summary(lost: list[str]) -> tuple[str, ...]:

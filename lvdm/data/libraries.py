@@ -92,4 +92,4 @@ def _id(entry: tuple) -> str:
 def open_clips(path: Path) -> np.ndarray:
     """Generated videos, uint8 (n, T, H, W, 3), which stay on the disk. Raises ``ValueError`` for another file."""
     remedy = "make it with lvdm sample or lvdm import-clips"
-    return open_array(path, "file of generated videos", remedy, shape="nthw3", dtype="uint8")
+    return open_array(path, "file of generated videos", remedy, shape="nTHW3", dtype="uint8")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lvdm.data.catalog import frame_files
 from lvdm.files import publish
-from lvdm.reading import read_table, wrong_file
+from lvdm.reading import read_table
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,10 @@ def read_manifest(path: str | Path) -> list[ManifestRow]:
     rows = read_table(path, COLUMNS, "manifest of this version", remedy)
     if rows and tuple(rows[0]) != COLUMNS:
         raise ValueError(f"{path}: is not a manifest of this version; {remedy}")
-    try:
-        return [ManifestRow(**{name: _READ[kind](cells[name]) for name, kind in _FIELDS.items()}) for cells in rows]
-    except (KeyError, ValueError, TypeError) as error:
-        raise wrong_file(path, "manifest", repr(error), remedy) from None
+    found = []
+    for number, cells in enumerate(rows, start=2):
+        try:
+            found.append(ManifestRow(**{name: _READ[kind](cells[name]) for name, kind in _FIELDS.items()}))
+        except (KeyError, ValueError, TypeError) as error:
+            raise ValueError(f"{path}, line {number}: {error!r}; {remedy}") from None
+    return found

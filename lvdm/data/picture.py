@@ -47,8 +47,13 @@ class Treatment:
     target: tuple[int, int] | None = None
     """Height and width to scale to; of the box, the centred part of that aspect is taken. None keeps the size."""
     deinterlace: Literal["auto", "on", "off"] = "auto"
+    """`on` takes frames without a flag for top field first; the other order leaves no combs either."""
     flagged: bool = False
     """Whether frames of the run are flagged as interlaced: otherwise `auto` leaves all of it as it is."""
+
+    def deinterlaces(self, stored: Format) -> bool:
+        """Whether the frames pass a deinterlacer, which looks at the frames around each."""
+        return bool(_deinterlaced(stored, self))
 
 
 def centre_part(box: Box, pixel_aspect: Fraction | float, size: tuple[int, int]) -> Box:

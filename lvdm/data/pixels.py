@@ -7,6 +7,7 @@ rows on, BT.601 below (ITU-R BT.709-6, BT.601-7).
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from typing import Literal
 
 import av
@@ -123,6 +124,7 @@ class Layout:
     """The format with the same samples, one plane a component: what bwdif takes."""
 
 
+@cache
 def layout_of(pixel_format: str) -> Layout:
     try:
         known = av.VideoFormat(pixel_format)

@@ -88,7 +88,7 @@ class Shard:
         for file in (self.path, self.path.with_suffix(".json")):
             if not file.is_file():
                 raise FileNotFoundError(
-                    f"{file} is missing, of the shard {self.path}; run stage shard for {self.path.stem}"
+                    f"{file} is missing; run stage shard for {self.path.stem}, of which {self.path} was given"
                 )
         self.frames = _open_frames(self.path)
         self.videos = _read_videos(self.path.with_suffix(".json"))
@@ -212,7 +212,7 @@ def _checked(
 
 
 def _open_frames(path: Path) -> np.ndarray:
-    return open_array(path, "shard of frames", _AGAIN, shape="nhw3", dtype="uint8")
+    return open_array(path, "shard of frames", _AGAIN, shape="nHW3", dtype="uint8")
 
 
 def _read_videos(path: Path) -> tuple[ShardVideo, ...]:

@@ -6,7 +6,8 @@ is what every other video gives: 8-bit R'G'B' of BT.709 primaries for a display 
 - PQ and HLG become light by the EOTF of ITU-R BT.2100-2 (HLG on its nominal display of 1000 cd/m2).
 - 203 cd/m2, the reference white of ITU-R BT.2408, becomes the white of SDR ("display light" mapping, as SDR
   is put into HDR there). Brighter light rolls off above 97 % of the signal, so that SDR within HDR comes
-  back as it was: white within 4 levels, all below 247 exactly.
+  back as it was: white within 4 levels, all below 247 exactly. Files whose white was put at 100 cd/m2
+  instead (zscale's npl unless it is told) come out darker: white at 190.
 - Primaries are converted in linear light (ITU-R BT.2087, SMPTE RP 177), white points after Bradford.
   Those of BT.601 and SMPTE 240M lie within BT.709's by a few levels and stay, as in every player.
 """

@@ -87,7 +87,10 @@ def _problem(arrays: Mapping[str, np.ndarray]) -> str:
     if missing := [name for name in _OWN if name not in arrays]:
         return f"there is no array {missing[0]!r}"
     for name, (kinds, dimensions) in _ARRAYS.items():
-        if name in arrays and (arrays[name].dtype.kind not in kinds or arrays[name].ndim != dimensions):
+        # The type of an array without entries says nothing: shards may hold no video.
+        if name in arrays and (
+            arrays[name].ndim != dimensions or (arrays[name].size and arrays[name].dtype.kind not in kinds)
+        ):
             return f"{name!r} is {arrays[name].dtype} {arrays[name].shape}"
     count = len(arrays["values"])
     for name in ("probabilities", "videos", "groups", "firsts"):

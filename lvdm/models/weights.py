@@ -15,6 +15,8 @@ from lvdm.files import publish, read_json, write_json
 from lvdm.models.config import AutoencoderConfig, FrameAutoencoderConfig
 from lvdm.models.factory import Autoencoder, make_autoencoder
 
+_SUFFIX = ".safetensors"
+
 
 def save_model(path: str | Path, state: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
     """Publish ``state`` at ``path`` (``.safetensors``) and ``config`` (JSON values) at the ``.json`` beside it.
@@ -54,7 +56,7 @@ def load_model(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def record_of(weights: Path) -> Path:
     """The ``.json`` beside ``weights``; an error that names the weights when one of the two is missing."""
     record = weights.with_suffix(".json")
-    if weights.suffix == record.suffix:
+    if weights.suffix != _SUFFIX:
         raise ValueError(f"{weights} are no weights; give the .safetensors file with its .json beside it")
     for file in (weights, record):
         if not file.is_file():
@@ -77,6 +79,6 @@ def load_autoencoder(path: str | Path, device: torch.device | str = "cpu") -> Au
     """The autoencoder saved at ``path``, on ``device``, in evaluation mode and without gradients."""
     state, record = load_model(path)
     kind = FrameAutoencoderConfig if record.get("kind") == "frames" else AutoencoderConfig
-    autoencoder = make_autoencoder(parse(kind, record, source=str(Path(path).with_suffix(".json"))))
+    autoencoder = make_autoencoder(parse(kind, record, source=f"{Path(path).with_suffix('.json')} (beside {path})"))
     fill(autoencoder, state, path)
     return autoencoder.eval().requires_grad_(False).to(device)

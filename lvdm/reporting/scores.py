@@ -124,7 +124,7 @@ def _pairs(folder: Path, closest: pd.DataFrame, name: str, config: ReportConfig,
         training = path.with_name(path.name.replace(_GENERATED, "training"))
         if not training.exists():
             raise ValueError(f"{training} is missing, the clip beside {path.name}; {_AGAIN}")
-        clips = [open_array(clip, "clip of a pair", _AGAIN, shape="thw3", dtype="uint8") for clip in (path, training)]
+        clips = [open_array(clip, "clip of a pair", _AGAIN, shape="THW3", dtype="uint8") for clip in (path, training)]
         frames = side_by_side(*clips, config.preview_size)
         video = media.video(frames, f"{name}-{path.name[:2]}.mp4", config.fps)
         source, _, first = row["nearest"].rpartition(":")

@@ -9,7 +9,7 @@ from lvdm.data.inspection import Inspection, inspect, write_inspection
 from lvdm.data.isolation import isolated
 from lvdm.data.manifest import file_state
 from lvdm.data.recording import decoder_version
-from lvdm.files import content_hash
+from lvdm.files import check_outputs, content_hash
 
 _logger = logging.getLogger(__name__)
 
@@ -20,6 +20,9 @@ def run(*, video: Path, inspection: Path) -> None:
     Nothing of a configuration decides it. A recording that cannot be decoded is described too, with the reason, and
     so is one on which the decoder crashes or hangs. Raises ``OSError`` on a full disk.
     """
+    if not video.exists():
+        raise ValueError(f"{video} is missing; check the path")
+    check_outputs(inspection, inspection.with_suffix(".npz"))
     for _ in inspect_all({video: inspection}, processes=1):
         pass
 

@@ -2,10 +2,9 @@
 
 import base64
 import binascii
-import csv
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -31,12 +30,13 @@ _GONE = {
     "chunk": "chunk {} of samples is not planned",
 }
 
-# What rules leave without declaring it, of a data set that is configured.
-_UNDECLARED = frozenset({"{dataset}/contents.json", "{dataset}/{section}/run/{rest}"})
+# What is left without being declared, and belongs to what is planned.
+_UNDECLARED = frozenset({".secret", "{dataset}/contents.json", "{dataset}/{section}/run/{rest}"})
+_TRAINING = "{dataset}/{section}/run/{training}/{rest}"
+_EARLIER = frozenset({_TRAINING, "{dataset}/{section}/run/old-{rest}"})
+_PART = "{dataset}/features/.parts/{detector}/{rest}"
 
-_TELLING = frozenset(
-    {"{dataset}/frames/{video}.{suffix}", "{dataset}/inspections/{video}.{suffix}", "{dataset}/manifest.csv"}
-)
+_TELLING = frozenset({"{dataset}/frames/{video}.{suffix}", "{dataset}/inspections/{video}.{suffix}"})
 _TELLS, _MARKS = 1, 2
 
 
@@ -90,6 +90,8 @@ class _Survey:
         ]
         self.keys = {file.path: _key(file.path, results) for file in self.records}
         self.made = {file.path: recognise(file.path) for file in self.files if not file.link}
+        self._present: dict[str, Path | None] = {}  # trainings that were begun last
+        self._sought: dict[str | None, traces.Terms] = {}
         self.names = defaultdict(set)  # (data set, field) to what is planned
         for path in planned.outputs:
             self._note(recognise(path))
@@ -108,6 +110,8 @@ class _Survey:
                 found.unknown.append(Entry(path, file.size, "not of the pipeline"))
             elif why := self._why(file.path, made, unused):
                 self._list(found, made, Entry(path, file.size, why, _turn(made)))
+            else:
+                self._look_at_planned(file, path, found)
 
     def look_at_records(self, found: Inventory) -> None:
         for file in self.records:
@@ -148,11 +152,12 @@ class _Survey:
                 return said.format(value)
         if made.pattern in _UNDECLARED:
             return None
-        if made.pattern == "{dataset}/{section}/run/old-{rest}":
+        if made.pattern in _EARLIER:
             # The next run may take up an earlier training where the present one is not finished.
-            weights = f"{made.dataset}/{made.fields['section']}/weights.safetensors"
-            return None if self.planned.remade(weights) else "of an earlier training"
-        if made.pattern == "{dataset}/features/.parts/{detector}/{rest}":
+            section = f"{made.dataset}/{made.fields['section']}"
+            present = self.planned.remade(f"{section}/weights.safetensors") or self._is_present(section, made)
+            return None if present else "of an earlier training"
+        if made.pattern == _PART:
             return "of clips that are not scored any more" if path in unused else None
         return "nothing plans it"
 
@@ -160,7 +165,7 @@ class _Survey:
         """The parts of features that no features are made of, where all features are up to date."""
         parts, features = defaultdict(list), defaultdict(list)
         for path, made in self.made.items():
-            if made and made.pattern == "{dataset}/features/.parts/{detector}/{rest}":
+            if made and made.pattern == _PART:
                 parts[made.dataset, made.fields["detector"]].append(self.results / path)
             elif made and made.pattern.endswith("/{model}.npz") and self.planned.has(path):
                 features[made.dataset, made.fields["detector"]].append(path)
@@ -171,17 +176,28 @@ class _Survey:
                 found |= {part.relative_to(self.results).as_posix() for part in traces.unused_parts(paths, made_of)}
         return found
 
+    def _is_present(self, section: str, made: Made) -> bool:
+        """Whether a file is of the training that was begun or taken up last."""
+        if made.pattern != _TRAINING:
+            return False
+        if section not in self._present:
+            begun = (self.results / section / "run").glob("*/identity.json")
+            self._present[section] = max(begun, key=lambda path: path.stat().st_mtime_ns, default=None)
+        newest = self._present[section]
+        return newest is not None and newest.parent.name == made.fields["training"]
+
     def _is_ours(self, path: str, made: Made) -> bool:
         """Whether the folder of a data set is one that the pipeline made, or the file is of no such folder."""
         of_all = path.split("/")[0] != made.dataset
         return of_all or made.dataset in self.configured | self.former
 
     def _marks(self, made: Made) -> bool:
-        return made.pattern == "{dataset}/config/{stage}.json" and self._frozen(made)
-
-    def _frozen(self, made: Made) -> bool:
-        record = _read(self.results / made.dataset / "config" / f"{made.fields['stage']}.json")
-        return {"stage", "code", "config"} <= set(record)
+        """Whether a file is a frozen configuration, which only the pipeline writes."""
+        if made.pattern != "{dataset}/config/{stage}.json":
+            return False
+        return {"stage", "code", "config"} <= set(
+            _read(self.results / made.dataset / "config" / f"{made.fields['stage']}.json")
+        )
 
     def _note(self, made: Made | None) -> None:
         for name, value in made.fields.items() if made else ():
@@ -190,17 +206,15 @@ class _Survey:
     @cached_property
     def _gone(self) -> list[traces.Video]:
         """The videos that results or records tell of, and that are not planned."""
-        told = defaultdict(dict)  # data set to video to the paths that are known of it
+        told = defaultdict(set)  # data set to videos
         keys = [(key, recognise(key)) for key in self.keys.values() if key is not None]
         for path, made in [*self.made.items(), *keys]:
             if made and made.dataset in self.configured | self.former:
-                for video, where in _tell(self.results / path, made):
-                    told[made.dataset].setdefault(video, set()).update(where)
+                told[made.dataset].update(_tell(self.results / path, made))
         return [
-            self._video(dataset, video, where)
+            self._video(dataset, video)
             for dataset, videos in told.items()
-            for video, where in sorted(videos.items())
-            if video not in self.names[dataset, "video"]
+            for video in sorted(videos - self.names[dataset, "video"])
         ]
 
     @cached_property
@@ -208,9 +222,11 @@ class _Survey:
         present = [(dataset, videos) for (dataset, name), videos in self.names.items() if name == "video"]
         return [self._video(dataset, video) for dataset, videos in present for video in sorted(videos)]
 
-    def _video(self, dataset: str, video: str, paths: Iterable[str] = ()) -> traces.Video:
-        record = _read(self.results / dataset / "frames" / f"{video}.json")
-        return traces.Video(dataset, video, frozenset({*paths, record.get("source", "")} - {""}), record.get("group"))
+    def _video(self, dataset: str, video: str) -> traces.Video:
+        """What is known of a video; without records, its identifier."""
+        records = [_read(self.results / dataset / kind / f"{video}.json") for kind in ("frames", "inspections")]
+        paths = {record["source"] for record in records if record.get("source")}
+        return traces.Video(dataset, video, frozenset(paths), records[0].get("group"))
 
     @cached_property
     def _waiting(self) -> dict[str, set[str]]:
@@ -228,29 +244,20 @@ class _Survey:
             self._sought[dataset] = traces.terms(self._gone, self._left, dataset)
         return self._sought[dataset]
 
-    @cached_property
-    def _sought(self) -> dict[str | None, traces.Terms]:
-        return {}
-
 
 def _turn(made: Made) -> int:
     """When a file is removed: what tells of videos after all else, and what marks a data set after that."""
     if made.pattern == "{dataset}/config/{stage}.json":
         return _MARKS
-    return _TELLS if made.pattern in _TELLING and made.fields.get("suffix", "json") == "json" else 0
+    return _TELLS if made.pattern in _TELLING and made.fields["suffix"] == "json" else 0
 
 
-def _tell(path: Path, made: Made) -> Iterator[tuple[str, set[str]]]:
-    """The videos that a file of the pipeline tells of, by its name or in its text, with their paths."""
+def _tell(path: Path, made: Made) -> Iterator[str]:
+    """The videos that a file of the pipeline tells of: by its name, or as a shard whose frames it holds."""
     if "video" in made.fields:
-        yield made.fields["video"], set()
+        yield made.fields["video"]
     if made.pattern == "{dataset}/shards/{shard}.{suffix}" and path.suffix == ".json":
-        for video in _read(path).get("videos", []):
-            yield video["id"], set()
-    if made.pattern == "{dataset}/manifest.csv" and path.is_file():
-        with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                yield row["id"], {row["path"]}
+        yield from (video["id"] for video in _read(path).get("videos", []))
 
 
 def _read(path: Path) -> dict:

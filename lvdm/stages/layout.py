@@ -15,6 +15,7 @@ _FIELDS = {
     "group": r"[A-Za-z0-9_-]+",
     "shard": r"(?:train|heldout)-\d{3}",
     "section": "autoencoder|diffusion",
+    "training": "[0-9a-f]{16}",
     "chunk": r"\d{4}",
     "protocol": _NAME,
     "detector": _NAME,
@@ -27,6 +28,7 @@ _FIELDS = {
 _OF_A_DATASET = (
     "config/{stage}.json",
     "contents.json",
+    "listing.csv",
     "manifest.csv",
     "inspections/{video}.{suffix}",
     "crops/{group}.json",
@@ -40,6 +42,7 @@ _OF_A_DATASET = (
     "{section}/reconstructions.png",
     "{section}/samples.png",
     "{section}/run/old-{rest}",
+    "{section}/run/{training}/{rest}",
     "{section}/run/{rest}",
     "samples/{model}/{chunk}.npy",
     "previews/{model}/{rest}",
@@ -54,6 +57,7 @@ _OF_A_DATASET = (
 
 # Of all data sets. Logs and files of benchmarks have the same names, but for the folder and the suffix.
 _OF_ALL = (
+    ".secret",
     "tables/{dataset}.{suffix}",
     "report/config/{stage}.json",
     "report/cost.csv",

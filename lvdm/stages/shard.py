@@ -82,6 +82,6 @@ def _entry(id: str, video: Path) -> Entry | None:
     record = video.with_suffix(".json")
     for file in (record, video):
         if not file.is_file():
-            raise ValueError(f"{file} is missing, of the frames {video}; run stage extract for video {id}")
+            raise ValueError(f"{file} is missing; run stage extract for video {id}, of which {video} was given")
     extracted = read_record(_Extracted, record, "record of extracted frames", "run stage extract again")
     return Entry(id, tuple(piece.frames for piece in extracted.pieces), extracted.group) if extracted.pieces else None

@@ -31,7 +31,7 @@ def run(*, config: list[Path] = [], profile: Path | None = None, yes: bool = Fal
     Raises ``ValueError`` when Snakemake cannot plan, and with ``yes`` when something runs, or when planned files still
     hold a video that was taken out.
     """
-    settings = read_profile(profile) if profile is not None and not config else None
+    settings = read_profile(profile) if profile is not None else None
     results = read_pipeline(config or (settings.configfiles if settings else [])).results
     plan = planned.ask(results, config, profile)
     if yes:
@@ -89,7 +89,7 @@ def _refuse_while_something_runs(results: Path, snakemake: Path) -> None:
             f"{left}: a Snakemake starts here or was killed, and its jobs may be running; run `snakemake all` to its "
             "end, then this again"
         )
-    for claim in results.glob(f"*/*/run/{owner.NAME}"):
+    for claim in results.glob(f"*/*/run/**/{owner.NAME}"):
         with suppress(FileNotFoundError):
             found = owner.Claim(claim.read_text(encoding="utf-8"), time.time() - claim.stat().st_mtime)
             if not found.gone:

@@ -138,6 +138,7 @@ class Run:
         """Count the end after ``step`` steps as the newest, and remove what is not to stay."""
         self._finished(step).touch()
         for outdated in _newest_first((self.folder / "finished").iterdir())[KEPT_FINISHED:]:
+            self._path(int(outdated.name)).unlink(missing_ok=True)
             shutil.rmtree(outdated)
         for path in self._paths():
             if int(path.stem) < step and not self.is_finished(int(path.stem)):

@@ -3,7 +3,6 @@
 import sys
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
@@ -11,7 +10,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import corpus
 
-from lvdm.data.picture import Filter, Format, Treatment, describe
+from lvdm.data.config import ClipConfig, CropConfig, CutConfig
+from lvdm.data.video import read_frames
+from lvdm.files import read_json
+from lvdm.stages import extract
+from lvdm.stages.config import ExtractConfig
 
 RECORDINGS = corpus.recordings()
 # Every tenth, so that each part of the corpus is there.
@@ -22,15 +25,19 @@ CASES = [
 
 
 def read(path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Frames (T, H, W, 3) of a recording as the product makes them, and what was done to them."""
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        frames = list(container.decode(stream))
-        stored = Format.of(frames[0], stream)
-        treatment = Treatment(target=corpus.TARGET, flagged=any(frame.interlaced_frame for frame in frames))
-        pictures = Filter(stored, treatment, stream.time_base)
-        made = [picture for frame in frames for picture in pictures.push(frame)]
-        return np.stack([*made, *pictures.flush()]), describe(stored, treatment)
+    """Frames (T, H, W, 3) of a recording as stage extract makes them, and what was done to them."""
+    frames, record = path.with_suffix(".frames.mkv"), path.with_suffix(".json")
+    config = ExtractConfig(
+        clip=ClipConfig(resolution=corpus.TARGET, length=4),
+        crop=CropConfig(mode="none"),
+        cut=CutConfig(black=False, blank=False, frozen=None),
+        overlay="keep",
+    )
+    extract.run(config, video=path, frames=frames, record=record)
+    found = read_json(record)
+    assert found["usable"], found["reason"]
+    assert found["left_out"] == {}
+    return read_frames(frames), tuple(found["treatment"])
 
 
 def test_the_corpus_is_large_and_has_no_file_twice():

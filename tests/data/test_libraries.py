@@ -71,10 +71,10 @@ def test_files_that_hold_no_videos(tmp_path, clips):
             ClipLibrary([path])
     np.save(path, clips)
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ValueError, match="no whole"):
+    with pytest.raises(ValueError, match="not a whole"):
         ClipLibrary([path])
     np.save(path, np.array([{"a": 1}]), allow_pickle=True)
-    with pytest.raises(ValueError, match="no whole"):
+    with pytest.raises(ValueError, match="not a whole"):
         ClipLibrary([path])
 
 

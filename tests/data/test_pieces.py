@@ -110,6 +110,9 @@ def test_the_better_of_two_clocks():
     assert choose_times(good, np.full(6, np.nan)).tolist() == good.tolist()
     assert choose_times(np.full(6, np.nan), good).tolist() == good.tolist()
     assert choose_times(np.zeros(6), good).tolist() == good.tolist()
+    # H.264 with B frames in AVI: the times of frames are mixed up, and the last ones have none of a packet.
+    mixed, ordered = np.array([1, 4, 3, 5, 2, 7]) / 25, np.array([2, 3, 4, 5, np.nan, np.nan]) / 25
+    np.testing.assert_allclose(choose_times(mixed, ordered), np.arange(2, 8) / 25)
     holes = good.copy()
     holes[[0, 3]] = np.nan
     np.testing.assert_allclose(choose_times(holes, np.full(6, np.nan)), good, atol=1e-12)

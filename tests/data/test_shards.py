@@ -192,7 +192,7 @@ def test_a_truncated_or_foreign_array_is_refused(tmp_path):
     write(path, make_videos({"a": 7}))
     whole = path.read_bytes()
     path.write_bytes(whole[:-100])
-    with pytest.raises(ValueError, match=r"train-000\.npy: not a whole"):
+    with pytest.raises(ValueError, match=r"train-000\.npy is no shard of frames: not a whole"):
         Shard(path)
     np.save(path, np.zeros((7, 16, 16, 3), np.float32))
     with pytest.raises(ValueError, match="holds float32"):

@@ -77,7 +77,9 @@ def test_probabilities_are_kept_too(clips, tmp_path):
         return Features(values, values.softmax(dim=1))
 
     parts = list(Extractor(classifier, "this", CPU, tmp_path).extract(clips, 4))
-    write_features(tmp_path / "out.npz", parts, dict.fromkeys(("videos", "groups", "firsts", "runs"), np.array([])), 3)
+    names = np.arange(11).astype(str)
+    rows = {"videos": names, "groups": names, "firsts": np.zeros(11, int), "runs": np.zeros((1, 0))}
+    write_features(tmp_path / "out.npz", parts, rows, 3)
     found = read_features(tmp_path / "out.npz")
     assert found.probabilities.shape == (11, 3)
     np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, rtol=1e-6)
@@ -99,12 +101,12 @@ def test_clips_of_another_size(clips, detector, tmp_path):
 def test_a_file_that_holds_no_features(tmp_path):
     path = tmp_path / "features.npz"
     np.savez(path, features=np.zeros((3, 2)))
-    with pytest.raises(ValueError, match="holds no features"):
+    with pytest.raises(ValueError, match="is no file of features"):
         read_features(path)
     old = dict.fromkeys(("values", "videos", "firsts", "runs"), np.zeros(3))
     np.savez(path, **old)
     with pytest.raises(ValueError, match=r"groups.* delete it and run stage features again"):
         read_features(path)
     path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(ValueError, match="holds no features"):
+    with pytest.raises(ValueError, match="is no file of features"):
         read_features(path)

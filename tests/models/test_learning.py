@@ -95,7 +95,6 @@ def test_bfloat16_is_close_to_float32(tiny_unet, form):
     assert bfloat16_error(tiny_unet.replace(**FORMS[form]), size=8, device="cpu") < 0.03
 
 
-@pytest.mark.slow
 @_NEEDS_GPU
 @pytest.mark.parametrize("model", ["unet_short", "unet_pred", "unet_text2video"])
 def test_bfloat16_is_close_to_float32_at_full_size(published_unets, model):

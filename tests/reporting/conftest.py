@@ -47,7 +47,7 @@ def _dataset(folder: Path, name: str, seed: int) -> DatasetFiles:
     levels = {f"loss {low}-{low + 199}": 0.4 - low / 4000 for low in range(0, 1000, 200)}
     _quality(folder / "diffusion_quality.csv", {"loss": 0.2, **levels})
     _table(folder / "table.csv", name)
-    (folder / "table.tex").write_text("% a table")
+    (folder / "table.tex").write_text("\\begin{table}\n\\end{table}\n")
     (folder / "statistics.json").write_text(json.dumps({"shift": 0.1, "scale": 0.9, "clips": 1234}))
     return DatasetFiles(
         name=name,

@@ -61,8 +61,7 @@ def test_a_copy_has_a_row_that_names_the_first_and_is_not_opened(folder, probed)
     (folder / "z.mp4").write_bytes((folder / "a.mp4").read_bytes())
     (folder / "link.mp4").symlink_to("b.mp4")
     rows = run(folder, CONFIG.replace(on_bad_video="fail"))
-    assert (rows["z"].info.usable, rows["z"].info.reason) == (False, "same content as a")
-    assert rows["z"].sha256 == rows["a"].sha256 != rows["b"].sha256
+    assert (rows["z"].usable, rows["z"].reason) == (False, "same content as a")
     assert sorted(probed) == ["a.mp4", "b.mp4", "größer c.mp4"]
     assert len(rows) == 4
 

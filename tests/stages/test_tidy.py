@@ -223,6 +223,23 @@ def test_each_reason_is_told(folder):
     }
 
 
+def test_of_several_trainings_the_last_one_stays(folder):
+    for number, identity in enumerate(("0" * 16, "a" * 16, "f" * 16)):
+        record = put(f"results/first/autoencoder/run/{identity}/identity.json")
+        os.utime(record, (1000 * (number % 2), 1000 * (number % 2)))
+    put(f"results/first/autoencoder/run/{'a' * 16}/checkpoints/000000003.pt")
+    put("results/.secret")
+    earlier = {f"results/first/autoencoder/run/{identity}/identity.json" for identity in ("0" * 16, "f" * 16)}
+    assert paths(take().removable) == earlier
+    assert not take(["first/autoencoder/weights.safetensors"]).removable
+
+
+def test_a_name_in_what_is_kept_without_being_declared_is_told(folder):
+    leave()
+    put("results/first/contents.json", f'["{PATH}"]')
+    assert paths(take().odd) == {"results/first/contents.json"}
+
+
 def test_parts_of_features_are_kept_while_their_clips_are_scored(folder):
     used = features("first/features/.parts/random3d/0.npz", np.arange(4.0).reshape(1, 4))
     mixed = features("first/features/.parts/random3d/1.npz", np.array([[4.0, 5, 6, 7], [8, 9, 10, 11]]))

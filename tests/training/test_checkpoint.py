@@ -138,6 +138,8 @@ def test_states_of_the_last_finished_numbers_of_steps_stay_and_the_others_go(run
     end(run, 9)
     assert saved_steps(run) == [3, 9]
     assert [run.is_finished(step) for step in (3, 6, 9)] == [True, False, True]
+    end(run, 2)
+    assert saved_steps(run) == [2, 9]  # that of 3 is after it, and goes with its tables all the same
 
 
 def test_claiming_again_keeps_the_state_and_drops_what_was_not_finished(run):

@@ -2,6 +2,8 @@
 
 import shutil
 
+import pytest
+
 SCORING = {"score", "table", "cost", "report"}
 
 
@@ -76,6 +78,7 @@ def test_what_decides_no_weight_trains_nothing(tree):
     assert "train_autoencoder" not in rules(jobs)
 
 
+@pytest.mark.slow
 def test_more_steps_go_on_and_fewer_are_taken_up_again_with_the_present_settings(tree):
     weights = "results/first/autoencoder/weights.safetensors"
     before = (tree.root / weights).read_bytes()
@@ -85,7 +88,7 @@ def test_more_steps_go_on_and_fewer_are_taken_up_again_with_the_present_settings
     tree.finish(weights)
     assert "going on after step 3 of 6" in log.read_text()
     curve = (tree.root / "results/first/autoencoder/curve.csv").read_text().splitlines()
-    assert [line.split(",")[0] for line in curve] == ["step", "1", "2", "3", "4", "6"]  # a row every two steps by now
+    assert [line.split(",")[0] for line in curve] == ["step", "1", "2", "4", "6"]  # a row every two steps by now
     after = (tree.root / weights).read_bytes()
     assert after != before
     tree.configure({"autoencoder": {"training": {"steps": 3}}})
