@@ -1,6 +1,7 @@
 """Decoders that crash or hang cost nothing but the recording they do it on, and outlive nobody."""
 
 import faulthandler
+import json
 import os
 import signal
 import subprocess
@@ -18,8 +19,8 @@ from lvdm.data.isolation import HUNG, alive, isolated
 from lvdm.data.manifest import read_manifest
 from lvdm.data.recording import Recording
 from lvdm.data.video import write_h264
-from lvdm.stages import inspect, probe
-from lvdm.stages.config import ProbeConfig
+from lvdm.stages import extract, inspect, probe
+from lvdm.stages.config import ExtractConfig, ProbeConfig
 
 
 def work(item: str) -> None:
@@ -57,10 +58,11 @@ def make(path: Path, seed: int = 0) -> Path:
 
 
 def failing(how: str, recording: Recording):
-    yield from really(recording)
-    if recording.path.stem == "bad":
-        faulthandler.disable()
-        os.kill(os.getpid(), signal.SIGSEGV) if how == "crash" else time.sleep(1000)
+    for number, decoded in enumerate(really(recording)):
+        if recording.path.stem == "bad" and number == 6:
+            faulthandler.disable()
+            os.kill(os.getpid(), signal.SIGSEGV) if how == "crash" else time.sleep(1000)
+        yield decoded
 
 
 really = Recording.frames
@@ -78,6 +80,17 @@ def test_a_recording_on_which_the_decoder_fails_is_described(how, tmp_path, monk
     assert {id for id, row in rows.items() if row.usable} == {"good", "other"}
     assert ("crashed (SIGSEGV)" if how == "crash" else HUNG) in rows["bad"].reason
     assert read_inspection(tmp_path / "out/inspections/bad.json").bytes == videos[0].stat().st_size
+
+
+def test_a_decoder_that_crashes_in_extraction_leaves_its_recording_out(tmp_path, monkeypatch):
+    video, made = make(tmp_path / "bad.mp4"), tmp_path / "out"
+    inspect.run(video=video, inspection=tmp_path / "i.json")
+    monkeypatch.setattr(Recording, "frames", lambda recording: failing("crash", recording))
+    config = ExtractConfig(clip=ClipConfig(length=8, resolution=32))
+    files = {"frames": made / "bad.mkv", "record": made / "bad.json"}
+    extract.run(config, video=video, inspection=tmp_path / "i.json", **files)
+    assert "crashed (SIGSEGV)" in json.loads((made / "bad.json").read_text())["reason"]
+    assert {file.name: file.stat().st_size > 0 for file in made.iterdir()} == {"bad.mkv": False, "bad.json": True}
 
 
 SLOW = """
