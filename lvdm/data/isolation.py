@@ -5,6 +5,7 @@ A process that dies is told from one that ends. So is one that hangs: while a de
 """
 
 import ctypes
+import gc
 import logging
 import multiprocessing
 import os
@@ -103,7 +104,12 @@ def _start(work: Callable[[T], None], item: T) -> _Running[T]:
     pulse = context.RawValue("Q", 0)
     errors, report = context.Pipe(duplex=False)
     process = context.Process(target=_guarded, args=(work, item, pulse, report, os.getpid()), daemon=True)
-    process.start()
+    # A copy must not tidy up decoders that it got: they would wait for threads that are not there.
+    gc.freeze()
+    try:
+        process.start()
+    finally:
+        gc.unfreeze()
     report.close()
     return _Running(process, item, pulse, errors)
 

@@ -1,5 +1,6 @@
 """Turn one recording into lossless frames of the size that clips have."""
 
+import glob
 import hashlib
 import json
 import logging
@@ -123,6 +124,8 @@ def _extract_apart(video: Path, found: Inspection, extraction: Extraction, rate:
     # Without a limit in time: what was decoded once does not hang, and a slow disk is no fault of the recording.
     for _, death in isolated(work, [video], processes=1, patience=None):
         if death:
+            for unfinished in frames.parent.glob(f".{glob.escape(frames.stem)}.*.part{frames.suffix}"):
+                unfinished.unlink(missing_ok=True)
             raise VideoError(f"{video}: the decoder fails on it: {death}")
 
 
