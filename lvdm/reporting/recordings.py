@@ -261,7 +261,8 @@ def _described(record: _Record, row: dict[str, str]) -> tuple[str, ...]:
     size = str(record.resolution) if isinstance(record.resolution, int) else shown_size(record.resolution)
     done = [*record.treatment]
     done += [f"{len(record.pieces)} pieces"] if len(record.pieces) > 1 else []
-    done += [f"{count:,} {reason}" for reason, count in (record.left_out or {}).items()]
+    cut = ", ".join(f"{count:,} {reason}" for reason, count in (record.left_out or {}).items())
+    done += [f"left out: {cut}"] if cut else []
     done += [f"text covered at {list(box)}" for box in record.covered]
     return (
         record.id,
