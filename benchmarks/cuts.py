@@ -2,8 +2,8 @@
 
     python benchmarks/cuts.py FOLDER ... --stretches 300 --texts 300 --output cuts.json
 
-Every video below the folders is decoded once, and looked at as it is: what is found there is listed, to be compared with
-what a viewer sees. Then faults are planted into excerpts, which are encoded lossily by one of eleven encoder settings
+Every video below the folders is decoded once, and looked at as it is: what is found there is listed, to be compared
+with what a viewer sees. Then faults are planted into excerpts, which are encoded by one of eleven encoder settings
 and decoded again (see benchmarks/planting.py):
 
 - stretches of one frame to two seconds: black (RGB 0 to 12, some with noise), blacked out with a plate or a date in a

@@ -2,8 +2,8 @@
 
     python benchmarks/extract.py video.mp4 --resolution 128 --repeats 3
 
-Compares, in one process each: this package (decode, scale, lossless FFV1); moviepy + Pillow + one JPEG a
-frame, where moviepy is installed; and ffmpeg decoding and scaling to nothing, which nothing can beat.
+Compares, in one process each: this package (decode, scale, lossless FFV1), and its inspection, which decodes too;
+moviepy + Pillow + one JPEG a frame, where moviepy is installed; and ffmpeg decoding and scaling to nothing.
 Prints a table: wall-clock time, best of the repeats, and processor time, which other jobs disturb less.
 """
 
@@ -20,31 +20,36 @@ from pathlib import Path
 import imageio_ffmpeg
 from PIL import Image
 
-from lvdm.data.config import ClipConfig
-from lvdm.data.video import Extraction, extract_frames, probe
+from lvdm.data.extraction import Extraction, extract_frames
+from lvdm.data.inspection import inspect
+from lvdm.data.pieces import Piece, usual_rate
 
 
 def main() -> None:
     options = _options()
-    info = probe(options.video, ClipConfig(length=4))
-    if not info.usable:
-        raise SystemExit(f"{options.video}: {info.reason}")
-    extraction = Extraction((0, 0, info.width, info.height), options.resolution)
+    found = inspect(options.video)
+    if found.error:
+        raise SystemExit(f"{options.video}: {found.error}")
+    width, height = found.usual_size
+    side = options.resolution
+    extraction = Extraction([Piece(0, found.frames, 0.0)], {(width, height): (0, 0, width, height)}, (side, side))
+    rate = usual_rate(found.times)
     methods: dict[str, Callable[[Path], object]] = {
         "decode and scale to nothing": lambda folder: _decode_and_scale(options.video, options.resolution),
-        "lvdm extract": lambda folder: extract_frames(options.video, info, extraction, folder / "frames.mkv"),
+        "lvdm extract": lambda folder: extract_frames(options.video, found, extraction, rate, folder / "frames.mkv"),
+        "lvdm inspect": lambda folder: inspect(options.video),
     }
     if find_spec("moviepy"):
         methods["moviepy + Pillow + JPEG"] = lambda folder: _moviepy(options.video, options.resolution, folder)
     else:
         sys.stdout.write("moviepy is not installed and is left out\n")
     sys.stdout.write(
-        f"{options.video.name}: {info.width}x{info.height}, {info.frames} frames, to {options.resolution}\n"
+        f"{options.video.name}: {width}x{height}, {found.frames} frames, to {options.resolution}\n"
     )
     sys.stdout.write(f"{'method':30}{'frames/s':>12}{'frames/s of CPU time':>24}\n")
     for name, method in methods.items():
         wall, processor = _best_times(method, options.repeats)
-        sys.stdout.write(f"{name:30}{info.frames / wall:12.0f}{info.frames / processor:24.0f}\n")
+        sys.stdout.write(f"{name:30}{found.frames / wall:12.0f}{found.frames / processor:24.0f}\n")
 
 
 def _options() -> argparse.Namespace:

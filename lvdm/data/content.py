@@ -252,10 +252,10 @@ def _check(measures: np.ndarray, times: np.ndarray) -> None:
 def _black_and_blank(measures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     plain, middle, plateaus, level, colour = measures[:, :5].T
     dark = (level >= 0) & (level <= _BLACK_LEVEL) & (colour <= _NEUTRAL)
-    black = dark & ((plain >= _BLACK) | ((plain >= _BLACK_BUT_FOR_LOGO) & (middle >= _MIDDLE)))
-    bars = (plateaus >= _BARS) & (plain >= _BARS_SHARE) & _still(measures)
+    bars = (plateaus >= _BARS) & (plain >= _BARS_SHARE)
+    black = dark & ~bars & ((plain >= _BLACK) | ((plain >= _BLACK_BUT_FOR_LOGO) & (middle >= _MIDDLE)))
     one_colour = (plain >= _BLANK) & (plateaus <= _ONE_COLOUR) & ~dark
-    return black, one_colour | (bars & ~black)
+    return black, one_colour | (bars & _still(measures))
 
 
 def _still(measures: np.ndarray) -> np.ndarray:

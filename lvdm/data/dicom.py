@@ -18,9 +18,16 @@ from typing import Any
 
 import numpy as np
 
+from lvdm.data.frame_folder import MOST_PIXELS, TOO_LARGE
 from lvdm.data.process import VideoError
 
 SUFFIXES = frozenset({".dcm", ".dicom"})
+
+# Of an item of encapsulated pixel data, bytes (DICOM PS3.5, A.4).
+_ITEM_HEADER = 8
+
+# From one image to the next, s; what is more is a damaged tag.
+_LONGEST_INTERVAL = 3600.0
 
 _SECRET = ".secret"
 _SECRET_BYTES = 32
@@ -74,7 +81,19 @@ def opened_dicom(path: Path) -> Iterator[tuple[io.BytesIO | None, "Images | None
         if syntax.startswith(_VIDEO_SYNTAXES):
             yield _stream(path, found), None
         else:
-            yield None, Images(path, found)
+            yield None, _images(path, found)
+
+
+def _images(path: Path, found: Any) -> "Images":
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return Images(path, found)
+    except VideoError:
+        raise
+    except Exception as error:
+        # Tags are read when they are asked for, and a damaged one may raise anything.
+        raise VideoError(f"{path}: its header is damaged ({type(error).__name__})") from None
 
 
 class Images:
@@ -82,16 +101,26 @@ class Images:
 
     def __init__(self, path: Path, found: Any):
         self.path, self._found = path, found
-        self.count = int(found.get("NumberOfFrames") or 1)
+        rows, columns = int(found.Rows), int(found.Columns)
+        if rows * columns > MOST_PIXELS:
+            raise VideoError(f"{path}: its header states {columns}x{rows} pixels; {TOO_LARGE}")
+        self.stated_count = int(found.get("NumberOfFrames") or 1)
+        # An image takes at least a byte for eight pixels, or the header of an item.
+        smallest = _ITEM_HEADER if found.file_meta.TransferSyntaxUID.is_encapsulated else max(1, rows * columns // 8)
+        self.count = max(0, min(self.stated_count, len(found.PixelData) // smallest))
         self.codec = str(found.file_meta.TransferSyntaxUID.name)
         vector = found.get("FrameTimeVector")
         rate = found.get("CineRate") or found.get("RecommendedDisplayFrameRate")
         interval = float(found.get("FrameTime") or 0) / 1000 or (1 / float(rate) if rate else 0)
-        self.stated = bool(interval or vector)
+        if not 0 < interval < _LONGEST_INTERVAL:
+            interval = 0.0
+        self.stated = bool(interval)
         self.times = np.arange(self.count) * (interval or 1 / 25)
-        if vector and len(vector) == self.count:
+        if vector and len(vector) == self.stated_count:
             # The first increment is 0: times are those since the frame before (DICOM PS3.3, C.7.6.5).
-            self.times = np.cumsum(np.array([float(value) for value in vector])) / 1000
+            times = np.cumsum(np.array([float(value) for value in vector][: self.count])) / 1000
+            if np.isfinite(times).all() and (np.diff(times) >= 0).all():
+                self.times, self.stated = times, True
 
     def read(self, index: int) -> np.ndarray:
         """An image, uint8 (H, W, 3) RGB. Raises :class:`VideoError`."""
@@ -101,9 +130,9 @@ class Images:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 image = pixel_array(self._found, index=index if self.count > 1 else None)
+            return self._as_rgb(image)
         except Exception as error:
             raise VideoError(f"{self.path}: image {index} cannot be decoded ({type(error).__name__})") from None
-        return self._as_rgb(image)
 
     def _as_rgb(self, image: np.ndarray) -> np.ndarray:
         if image.dtype != np.uint8:
@@ -124,8 +153,8 @@ def _stream(path: Path, found: Any) -> io.BytesIO:
         buffer = io.BytesIO(found.PixelData)
         parse_basic_offsets(buffer)
         return io.BytesIO(b"".join(generate_fragments(buffer)))
-    except (ValueError, EOFError, OSError) as error:
-        raise VideoError(f"{path}: its video stream cannot be taken out ({error})") from None
+    except Exception as error:
+        raise VideoError(f"{path}: its video stream cannot be taken out ({type(error).__name__})") from None
 
 
 @contextmanager
@@ -139,6 +168,7 @@ def _dataset(path: Path, **options: Any) -> Iterator[Any]:
             # Warnings quote values of tags.
             warnings.simplefilter("ignore")
             found = pydicom.dcmread(path, **options)
-    except (pydicom.errors.InvalidDicomError, EOFError, ValueError, KeyError, AttributeError, TypeError) as error:
+    except Exception as error:
+        # pydicom raises anything for a damaged file.
         raise VideoError(f"{path}: is not a DICOM file, or is damaged ({type(error).__name__})") from None
     yield found

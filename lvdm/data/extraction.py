@@ -74,7 +74,7 @@ def read_recording(path: Path) -> Iterator[np.ndarray]:
 
 def _treated(path: Path, found: Inspection, extraction: Extraction, progress: Progress) -> Iterator[np.ndarray]:
     """The frames that are written, uint8 (H, W, 3)."""
-    with opened(path) as recording:
+    with opened(path, found.threads) as recording:
         frames = enumerate(_checked(path, recording.frames(), found, recording.stream))
         for piece in extraction.pieces:
             format = found.formats[found.format_of[piece.first]]

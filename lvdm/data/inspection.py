@@ -6,7 +6,9 @@ dark, what moves, and what looks like a burned-in text. Crops, cuts, rates and t
 """
 
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -19,16 +21,22 @@ from lvdm.data.manifest import file_state
 from lvdm.data.picture import comb_ratio
 from lvdm.data.pixels import Format
 from lvdm.data.process import VideoError
-from lvdm.data.recording import Decoded, decoder_version, opened
+from lvdm.data.recording import THREADS, Decoded, Recording, decoder_version, opened
 from lvdm.files import content_hash, publish, read_json, write_json
+from lvdm.progress import Progress
 
 Size = tuple[int, int]
 """Width and height as the picture is shown upright, pixels."""
 
 _UNSTATED = 2  # AVCOL_SPC_UNSPECIFIED
 
-# Frames that are kept of a size while a recording is read: when there are twice as many, every other one goes.
+# Frames that are kept of a size while a recording is read: when there are twice as many, every other one goes. Fewer of
+# pictures so large that twice as many do not fit into as many bytes.
 _SAMPLES = 24
+_SAMPLE_BYTES = 2**29
+
+# Kinds of loss that are told of a recording; the rest is counted.
+_TOLD = 10
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,8 @@ class Inspection:
     container: str = ""
     nominal_rate: bool = False
     """The rate is assumed: a folder of images states none."""
+    threads: int = THREADS
+    """Of the decoder: one where anything is damaged, so that decoding again gives the same."""
     lost: tuple[str, ...] = ()
     """What could not be decoded."""
     combs: float = 0.0
@@ -98,18 +108,15 @@ class Inspection:
         return self.formats[int(np.bincount(self.format_of).argmax())].upright
 
 
-def inspect(path: Path) -> Inspection:
+def inspect(path: Path, show_progress: bool = False) -> Inspection:
     """Decode a file, or a folder of images. Never raises for a bad recording; ``error`` says what is wrong."""
     size, modified = file_state(path) if path.exists() else (0, 0)
     known: dict[str, Any] = {"source": str(path), "bytes": size, "modified": modified, "decoder": decoder_version()}
     try:
         known["sha256"] = content_hash(path) if os.access(path, os.R_OK) else ""
-        with opened(path) as recording:
-            reader = _Reader()
-            for decoded in recording.frames():
-                reader.take(decoded, recording.stream)
-            known |= {"codec": recording.codec, "container": recording.container, "lost": _summary(recording.lost)}
-            known |= {"nominal_rate": recording.nominal_rate} | reader.result()
+        known |= _decode(path, THREADS, show_progress) or _decode(path, 1, show_progress) or {}
+    except MemoryError:
+        return Inspection(**known, error="takes more memory than there is")
     except VideoError as error:
         return Inspection(**known, error=str(error).removeprefix(f"{path}: "))
     except OSError as error:
@@ -118,6 +125,30 @@ def inspect(path: Path) -> Inspection:
         why = "; ".join(known["lost"]) or "the file holds none"
         return Inspection(**known, error=f"no frame can be decoded: {why}")
     return Inspection(**known)
+
+
+def _decode(path: Path, threads: int, show_progress: bool) -> dict[str, Any] | None:
+    """What is found out by decoding; None when it is damaged, and several threads would not do the same again."""
+    with opened(path, threads) as recording, _progress(recording, show_progress) as advance:
+        reader = _Reader()
+        for decoded in recording.frames():
+            if threads > 1 and recording.stream is not None and (decoded.damaged or recording.lost):
+                return None
+            reader.take(decoded, recording.stream)
+            advance()
+        if threads > 1 and recording.stream is not None and recording.lost:
+            return None
+        known = {"codec": recording.codec, "container": recording.container, "lost": _summary(recording.lost)}
+        return known | {"nominal_rate": recording.nominal_rate, "threads": threads} | reader.result()
+
+
+@contextmanager
+def _progress(recording: Recording, shown: bool) -> Iterator[Callable[[], None]]:
+    if not shown:
+        yield lambda: None
+        return
+    with Progress(f"inspect {recording.path.name}", recording.stated_frames or None, "frame") as progress:
+        yield progress.advance
 
 
 def write_inspection(path: Path, found: Inspection) -> None:
@@ -175,7 +206,7 @@ class _Reader:
         luma, chroma = planes(frame)
         measured, self.before = content.measure(luma, chroma, self.before)
         self.measures.append(measured)
-        samples = self.samples.setdefault(format.upright, _Samples())
+        samples = self.samples.setdefault(format.upright, _Samples(format.upright))
         if samples.wants() and not decoded.damaged:
             samples.add(*(_upright(image, format) for image in _brightness(frame)))
             if not interlaced:
@@ -200,10 +231,11 @@ class _Reader:
 class _Samples:
     """Frames spread evenly over what was seen so far, which may be any number."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: Size) -> None:
         self.frames: list[np.ndarray] = []
         self.greens: list[np.ndarray] = []
         self.step, self.seen = 1, 0
+        self.most = max(2, min(2 * _SAMPLES, _SAMPLE_BYTES // (2 * size[0] * size[1]) // 2 * 2))
 
     def wants(self) -> bool:
         """Whether the next frame is one of them."""
@@ -213,7 +245,7 @@ class _Samples:
     def add(self, brightness: np.ndarray, green: np.ndarray) -> None:
         self.frames.append(brightness)
         self.greens.append(green)
-        if len(self.frames) == 2 * _SAMPLES:
+        if len(self.frames) == self.most:
             self.frames, self.greens = self.frames[::2], self.greens[::2]
             self.step *= 2
 
@@ -275,8 +307,10 @@ def _converted(frame: Any, pixel_format: str) -> Any:
 
 def _summary(lost: list[str]) -> tuple[str, ...]:
     """Each thing that was lost once, with how often."""
-    counts = {what: lost.count(what) for what in dict.fromkeys(lost)}
-    return tuple(what if count == 1 else f"{what}, {count} times" for what, count in counts.items())
+    counts = Counter(lost)
+    said = [what if count == 1 else f"{what}, {count} times" for what, count in counts.most_common(_TOLD)]
+    more = len(lost) - sum(count for _, count in counts.most_common(_TOLD))
+    return (*said, f"and {more} more of the kind") if more else tuple(said)
 
 
 def _plain(format: Format) -> dict[str, Any]:
@@ -296,11 +330,6 @@ def _evidence(arrays: dict[str, np.ndarray], prefix: str) -> Evidence:
 
 _ARRAYS = ("times", "format_of", "interlaced", "damaged", "broken", "measures")
 _FACTS = (
-    "source", "sha256", "bytes", "modified", "decoder", "error", "codec", "container", "nominal_rate", "combs",
+    "source", "sha256", "bytes", "modified", "decoder", "error", "codec", "container", "nominal_rate", "threads",
+    "combs",
 )  # fmt: skip
-
-
-def frames_of(path: Path) -> Iterator[Decoded]:
-    """The frames that an inspection counted, decoded again. Raises :class:`VideoError` as :func:`opened` does."""
-    with opened(path) as recording:
-        yield from recording.frames()

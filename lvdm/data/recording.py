@@ -7,6 +7,7 @@ decoder: time stamp, size, pixel format, interlacing, damage. Decoding the same 
 import logging
 import os
 import re
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,21 +23,32 @@ from av.error import FFmpegError
 from PIL import Image, UnidentifiedImageError
 
 from lvdm.data.catalog import frame_files
+from lvdm.data.damage import Checksums, with_hindsight
 from lvdm.data.dicom import Images, is_dicom, opened_dicom
-from lvdm.data.frame_folder import NOMINAL_FPS, read_image
+from lvdm.data.frame_folder import MOST_PIXELS, NOMINAL_FPS, TOO_LARGE, read_image
+from lvdm.data.isolation import alive
 from lvdm.data.process import VideoError
 
-# Threads of a decoder. Few, because the workflow reads several recordings at a time; their number changes no bit.
-_THREADS = 2
+# Threads of a decoder. Few, because the workflow reads several recordings at a time. Their number changes no bit of
+# an undamaged recording; what several make of a damaged one depends on which of them comes first.
+THREADS = 2
+
+# A smaller picture is no recording, but a damaged header.
+_LEAST_SIDE = 16
 
 # Decoders that draw text files: what they show is no recording.
 _DRAWN_TEXT = frozenset({"ansi", "bintext", "xbin", "idf"})
+
+# Decoders look at the checksums and the ends of bit streams, which costs little. The default is not to.
+_CODEC_OPTIONS = {"err_detect": "crccheck+bitstream+buffer", "max_pixels": str(MOST_PIXELS)}
 
 # A play list that is named .mp4 shall not reach out to the network.
 _OPTIONS = {"protocol_whitelist": "file"}
 
 # Images that cannot be read in a row, after which a folder is not looked at any further.
-_IMAGE_ERRORS = (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError)
+_IMAGE_ERRORS = (
+    OSError, UnidentifiedImageError, SyntaxError, ValueError, MemoryError, zlib.error, Image.DecompressionBombError,
+)  # fmt: skip
 
 av.logging.set_level(None)  # what went wrong is in the errors; the messages are for people at a terminal
 logging.getLogger("libav").setLevel(logging.CRITICAL)
@@ -77,13 +89,16 @@ class Recording:
     def frames(self) -> Iterator[Decoded]:
         """All frames, in the order in which they are shown. Never raises for damage."""
         if self.stream is not None:
-            return _file_frames(self)
+            return with_hindsight(_file_frames(self))
         return _folder_frames(self) if self.images is None else _image_frames(self, self.images)
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Recording]:
-    """Open a file, or a folder of images. Raises :class:`VideoError` that says why there is nothing to decode."""
+def opened(path: Path, threads: int = THREADS) -> Iterator[Recording]:
+    """Open a file, or a folder of images. Raises :class:`VideoError` that says why there is nothing to decode.
+
+    With one thread a damaged recording, too, gives the same frames each time.
+    """
     if path.is_dir():
         yield _folder(path)
         return
@@ -101,16 +116,17 @@ def opened(path: Path) -> Iterator[Recording]:
                 yield _images(path, images)
             else:
                 with _container(path, stream) as container:
-                    yield _file(path, container)
+                    yield _file(path, container, threads)
         return
     with _container(path, f"file:{path.resolve()}", _OPTIONS) as container:
-        yield _file(path, container)
+        yield _file(path, container, threads)
 
 
 def _container(path: Path, source: Any, options: dict[str, str] | None = None) -> Any:
+    alive()
     try:
         return av.open(source, options=options, metadata_errors="ignore")
-    except (FFmpegError, ValueError) as error:
+    except (FFmpegError, ValueError, MemoryError) as error:
         raise VideoError(f"{path}: is not a video, or is cut off before its index ({_text(error)})") from None
 
 
@@ -133,7 +149,7 @@ def decoder_version() -> str:
 # -------------------------------------------------------------------------------------------- files
 
 
-def _file(path: Path, container: Any) -> Recording:
+def _file(path: Path, container: Any, threads: int) -> Recording:
     # The cover picture of a sound file is no video.
     videos = [stream for stream in container.streams.video if not _is_cover(stream)]
     if not videos:
@@ -145,7 +161,10 @@ def _file(path: Path, container: Any) -> Recording:
         raise VideoError(f"{path}: no decoder here reads its codec; convert it, to H.264 for example")
     if context.name in _DRAWN_TEXT:
         raise VideoError(f"{path}: is not a video (text)")
-    context.thread_count, context.thread_type = _THREADS, "AUTO"
+    if context.width * context.height > MOST_PIXELS:
+        raise VideoError(f"{path}: its header states {context.width}x{context.height} pixels; {TOO_LARGE}")
+    context.thread_count, context.thread_type = threads, "AUTO"
+    context.options = _CODEC_OPTIONS
     rate = stream.average_rate or stream.guessed_rate or Fraction(0)
     seconds = (container.duration or 0) / av.time_base
     return Recording(path, context.name, container.format.name, stream.frames, float(rate), seconds, stream)
@@ -157,31 +176,46 @@ def _is_cover(stream: Any) -> bool:
 
 def _file_frames(recording: Recording) -> Iterator[Decoded]:
     """Damage spreads by prediction, so after it all frames up to the next key frame count as damaged."""
-    stream = recording.stream
-    context, base = stream.codec_context, stream.time_base
+    context, base = recording.stream.codec_context, recording.stream.time_base
     damaged = broken = False
-    for packet in _packets(recording):
-        if packet is not None and packet.is_corrupt:
-            _note(recording, "a packet is damaged")
+    for frame in _frames(recording, context):
+        alive()
+        if frame is None or min(frame.width, frame.height) < _LEAST_SIDE:
+            if frame is not None:
+                _note(recording, f"a frame has {frame.width}x{frame.height} pixels")
             damaged = broken = True
+            continue
+        if frame.is_corrupt:
+            _note(recording, "a frame is damaged")
+            damaged = True
+        elif frame.key_frame:
+            damaged = False
+        stamps = (frame.pts, frame.dts)
+        times = tuple(None if stamp is None else float(stamp * (frame.time_base or base)) for stamp in stamps)
+        yield Decoded(frame, times, damaged, broken)
+        broken = False
+
+
+def _frames(recording: Recording, context: Any) -> Iterator[Any]:
+    """The frames of the stream, and None wherever something is lost."""
+    checksums = Checksums() if context.name == "ffv1" else None
+    for packet in _packets(recording):
+        alive()
+        if packet is not None and packet.is_corrupt:
+            # The decoder hands the mark on to the frame.
+            _note(recording, "a packet is damaged")
+        if packet is not None and checksums and not checksums.hold(memoryview(packet)):
+            # The decoder fills in what the checksum tells is wrong, and gives no sign of it.
+            _note(recording, "a packet is damaged (checksum)")
+            yield None
+            continue
         try:
-            decoded = context.decode(packet)
+            yield from context.decode(packet)
         except EndOfFile:
             continue
         except (FFmpegError, ValueError, MemoryError) as error:
             _note(recording, f"a packet cannot be decoded ({_text(error)})")
-            damaged = broken = True
-            continue
-        for frame in decoded:
-            if frame.is_corrupt:
-                _note(recording, "a frame is damaged")
-                damaged = True
-            elif frame.key_frame:
-                damaged = False
-            stamps = (frame.pts, frame.dts)
-            times = tuple(None if stamp is None else float(stamp * (frame.time_base or base)) for stamp in stamps)
-            yield Decoded(frame, times, damaged, broken)
-            broken = False
+            yield None
 
 
 def _packets(recording: Recording) -> Iterator[Any]:
@@ -193,7 +227,7 @@ def _packets(recording: Recording) -> Iterator[Any]:
                 continue  # what PyAV puts at the end
             count += 1
             yield packet
-    except (FFmpegError, ValueError) as error:
+    except (FFmpegError, ValueError, MemoryError) as error:
         _note(recording, f"the file cannot be read on ({_text(error)})")
     if count < recording.stated_frames:
         _note(recording, f"the index lists {recording.stated_frames} frames, and {count} are there")
@@ -223,8 +257,11 @@ def _folder_frames(recording: Recording) -> Iterator[Decoded]:
     broken = False
     files = frame_files(recording.path)
     for file, number in zip(files, _numbers([file.stem for file in files]), strict=True):
+        alive()
         try:
             image = read_image(file)
+            if min(image.shape[:2]) < _LEAST_SIDE:
+                raise ValueError(f"{image.shape[1]}x{image.shape[0]} pixels")
         except _IMAGE_ERRORS as error:
             _note(recording, f"{file.name} cannot be decoded ({error})")
             broken = True
@@ -251,7 +288,8 @@ def _numbers(names: list[str]) -> list[float]:
 
 
 def _images(path: Path, images: Images) -> Recording:
-    rate = float(1 / np.median(np.diff(images.times))) if images.count > 1 else NOMINAL_FPS
+    interval = float(np.median(np.diff(images.times))) if images.count > 1 else 0.0
+    rate = 1 / interval if interval else NOMINAL_FPS
     return Recording(
         path,
         images.codec,
@@ -266,13 +304,19 @@ def _images(path: Path, images: Images) -> Recording:
 
 def _image_frames(recording: Recording, images: Images) -> Iterator[Decoded]:
     broken = False
+    if images.count < images.stated_count:
+        _note(recording, f"the header states {images.stated_count} images, and there are data for {images.count}")
     for index in range(images.count):
+        alive()
         try:
-            frame = av.VideoFrame.from_ndarray(images.read(index), format="rgb24")
+            image = images.read(index)
+            if min(image.shape[:2]) < _LEAST_SIDE:
+                raise VideoError(f"images have {image.shape[1]}x{image.shape[0]} pixels")
         except VideoError as error:
             _note(recording, str(error).removeprefix(f"{recording.path}: "))
             broken = True
             continue
+        frame = av.VideoFrame.from_ndarray(image, format="rgb24")
         seconds = float(images.times[index])
         yield Decoded(frame, (seconds, seconds), damaged=False, broken=broken)
         broken = False

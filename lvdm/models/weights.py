@@ -79,6 +79,6 @@ def load_autoencoder(path: str | Path, device: torch.device | str = "cpu") -> Au
     """The autoencoder saved at ``path``, on ``device``, in evaluation mode and without gradients."""
     state, record = load_model(path)
     kind = FrameAutoencoderConfig if record.get("kind") == "frames" else AutoencoderConfig
-    autoencoder = make_autoencoder(parse(kind, record, source=str(Path(path).with_suffix(".json"))))
+    autoencoder = make_autoencoder(parse(kind, record, source=f"{Path(path).with_suffix('.json')} (beside {path})"))
     fill(autoencoder, state, path)
     return autoencoder.eval().requires_grad_(False).to(device)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lvdm.data.crops import find_pictures, write_pictures
 from lvdm.data.inspection import read_inspection
+from lvdm.files import check_outputs
 from lvdm.stages.config import CropStageConfig
 
 _logger = logging.getLogger(__name__)
@@ -15,6 +16,7 @@ def run(config: CropStageConfig, *, inspections: list[Path], crop: Path) -> None
 
     ``inspections`` are those of all recordings of a group. Raises ``ValueError`` for a file that is none.
     """
+    check_outputs(crop)
     pictures = find_pictures(
         [read_inspection(path) for path in sorted(inspections)], config.crop, texts=config.overlay != "keep"
     )

@@ -11,6 +11,7 @@ from lvdm.data.crops import Picture, find_pictures, read_pictures
 from lvdm.data.cutting import Cutting, cut
 from lvdm.data.extraction import Extraction, extract_frames
 from lvdm.data.inspection import Inspection, Size, inspect, read_inspection
+from lvdm.data.isolation import isolated
 from lvdm.data.manifest import file_state
 from lvdm.data.picture import centre_part
 from lvdm.data.process import VideoError
@@ -102,7 +103,7 @@ def _extract(
             fps=cutting.rate if cutting.resampled else None,
         )
         try:
-            extract_frames(video, found, extraction, cutting.rate, frames)
+            _extract_apart(video, found, extraction, cutting.rate, frames)
             written = frame_count(frames)
         except VideoError as error:
             return {"usable": False, "reason": str(error).removeprefix(f"{video}: "), "left_out": cutting.left_out}
@@ -111,6 +112,18 @@ def _extract(
     return {"usable": not cutting.reason, "reason": cutting.reason, "left_out": cutting.left_out} | (
         _described(config, found, pictures, cutting) if not cutting.reason else {}
     )
+
+
+def _extract_apart(video: Path, found: Inspection, extraction: Extraction, rate: float, frames: Path) -> None:
+    """Extract in a process of its own. Raises :class:`VideoError` when the decoder crashes."""
+
+    def work(path: Path) -> None:
+        extract_frames(path, found, extraction, rate, frames)
+
+    # Without a limit in time: what was decoded once does not hang, and a slow disk is no fault of the recording.
+    for _, death in isolated(work, [video], processes=1, patience=None):
+        if death:
+            raise VideoError(f"{video}: the decoder fails on it: {death}")
 
 
 def _described(

@@ -14,6 +14,7 @@ from lvdm.data.manifest import ManifestRow, file_state, write_manifest
 from lvdm.data.picture import COMBED
 from lvdm.data.recording import decoder_version
 from lvdm.data.summary import summarise
+from lvdm.files import check_outputs
 from lvdm.progress import track
 from lvdm.stages.config import ProbeConfig
 from lvdm.stages.inspect import inspect_all
@@ -30,22 +31,29 @@ def run(
     videos: list[str] = [],  # noqa: B006 (read only)
     frames: str | None = None,
     listing: Path | None = None,
+    inspections: Path | None = None,
+    crops: Path | None = None,
     manifest: Path,
 ) -> None:
     """Write ``manifest`` (CSV): one row per recording that the globs ``videos`` match, or per folder in ``frames``.
 
-    ``inspections/`` and ``crops/`` beside it hold what stages inspect and crop wrote. With a ``listing``, the
-    workflow's list of the recordings and their groups, all of these are there; without, recordings are inspected here
-    that have changed since, or were not inspected yet, and each decides its crop alone.
+    The workflow gives the ``listing`` of the recordings and their groups, and the folders ``inspections`` and
+    ``crops`` of what stages inspect and crop wrote of all of them. Without a listing, recordings that have changed or
+    were not inspected yet are inspected here (by default into ``inspections`` beside the manifest), and each decides
+    its crop alone.
     Raises ``ValueError`` when there are no recordings, when none is usable, and with ``on_bad_video: fail`` when any
     is not; an earlier manifest stays as it was then.
     """
+    check_outputs(manifest)
+    folder = inspections or manifest.parent / "inspections"
     if listing is not None:
+        if inspections is None or crops is None:
+            raise ValueError("--listing goes with --inspections and --crops, the folders of what was found out before")
         listed = read_listing(listing)
     else:
         listed = _listed(videos, frames, manifest)
-        _inspect([entry for entry in listed if not entry.left_out], manifest.parent)
-    rows = {entry.id: _row(entry, config, manifest.parent, listing is not None) for entry in listed}
+        _inspect([entry for entry in listed if not entry.left_out], folder)
+    rows = {entry.id: _row(entry, config, folder, crops) for entry in listed}
     _judge([rows[entry.id] for entry in listed if not entry.left_out], config)
     write_manifest(manifest, rows.values())
 
@@ -78,20 +86,20 @@ def _is_current(path: Path, target: Path) -> bool:
     return found.decoder == decoder_version() and (found.bytes, found.modified) == file_state(path)
 
 
-def _row(entry: Listed, config: ProbeConfig, folder: Path, shared: bool) -> ManifestRow:
+def _row(entry: Listed, config: ProbeConfig, inspections: Path, crops: Path | None) -> ManifestRow:
     if entry.left_out:
         return ManifestRow(entry.id, str(entry.path), entry.group, entry.split, usable=False, reason=entry.left_out)
-    found = read_inspection(_inspection(folder, entry), evidence=not shared)
+    found = read_inspection(_inspection(inspections, entry), evidence=crops is None)
     pictures = (
-        read_pictures(folder / "crops" / f"{entry.group}.json")
-        if shared
-        else find_pictures([found], config.crop, config.overlay != "keep")
+        find_pictures([found], config.crop, config.overlay != "keep")
+        if crops is None
+        else read_pictures(crops / f"{entry.group}.json")
     )
     return summarise(entry, found, pictures, config, config.deinterlace)
 
 
 def _inspection(folder: Path, entry: Listed) -> Path:
-    return folder / "inspections" / f"{entry.id}.json"
+    return folder / f"{entry.id}.json"
 
 
 def _judge(rows: Sequence[ManifestRow], config: ProbeConfig) -> None:

@@ -91,7 +91,7 @@ def one_by_one(decode: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]
 def load_diffusion(path: Path, device: torch.device) -> tuple[UNet, DiffusionModelConfig]:
     """The UNet saved at ``path``, on ``device``, in evaluation mode and without gradients, and its model's record."""
     state, record = load_model(path)
-    model = parse(DiffusionModelConfig, record, source=str(path.with_suffix(".json")))
+    model = parse(DiffusionModelConfig, record, source=f"{path.with_suffix('.json')} (beside {path})")
     unet = UNet(model.model)
     fill(unet, state, path)
     return unet.eval().requires_grad_(False).to(device), model

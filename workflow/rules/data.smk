@@ -117,8 +117,13 @@ rule probe:
     resources:
         mem_mb=growing(2000),
         runtime=growing(20, 0.05, videos),
+    params:
+        # Folders, not files: those of a thousand videos do not fit on a command line.
+        inspections=lambda wildcards: RESULTS / wildcards.dataset / "inspections",
+        crops=lambda wildcards: RESULTS / wildcards.dataset / "crops",
     shell:
-        "lvdm probe --config {input.frozen:q} --listing {input.listing:q} --manifest {output.manifest:q} --log {log:q}"
+        "lvdm probe --config {input.frozen:q} --listing {input.listing:q} --inspections {params.inspections:q}"
+        " --crops {params.crops:q} --manifest {output.manifest:q} --log {log:q}"
 
 
 # One job per video, so a new video costs one job. A new one of a group lets those of the others run too; what was made

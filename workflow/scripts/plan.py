@@ -269,7 +269,9 @@ def score_files(results: Path, dataset: Dataset) -> list[str]:
 def result_files(results: Path, dataset: Dataset) -> list[str]:
     """Every file of a data set that the rules declare: what `all` makes again when it was deleted."""
     folder = results / dataset.name
-    files = [f"frames/{video}.mkv" for video in dataset.videos]
+    files = ["listing.csv", *(f"crops/{group}.json" for group in dataset.found.members)]
+    for video in dataset.videos:
+        files += [f"inspections/{video}.json", f"inspections/{video}.npz", f"frames/{video}.mkv"]
     for section in _TRAININGS.values():
         files += [f"{section}/weights.{suffix}" for suffix in ("safetensors", "json")]
     for kind, shard, suffix in product(("shards", "latents"), dataset.shards(*SPLITS), ("npy", "json")):
