@@ -11,7 +11,7 @@ from typing import Literal
 import pandas as pd
 
 from lvdm.reporting.labels import WINDOW, column_order, is_reference, metric, model_name
-from lvdm.reporting.tables import AUTOENCODER, PUBLISHED
+from lvdm.reporting.tables import AUTOENCODER, PUBLISHED, clip_list
 
 STAND_IN = "random3d"
 COUNTS = "N"
@@ -122,6 +122,16 @@ def legend(rows: pd.DataFrame) -> list[str]:
         lines.append("Longer videos were also scored window by window; these numbers are in the .csv.")
     lines += [STAND_IN_LINE] * bool((scores["detector"] == STAND_IN).any())
     return lines
+
+
+def provenance(rows: pd.DataFrame) -> list[str]:
+    """On which clips the numbers were measured, where that is known."""
+    if not (digest := clip_list(rows)):
+        return []
+    return [
+        f"List of clips: {digest}, a hash of the videos with their groups, splits and continuous pieces. Tables with "
+        "the same hash are of the same videos, cut in the same way."
+    ]
 
 
 def rounded(value: str) -> str:

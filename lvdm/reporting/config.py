@@ -31,6 +31,8 @@ class DatasetFiles(Config):
 
     name: str
     manifest: Path
+    heldout: float | None = Field(None, description="Share that is to be held out; none where names were given.")
+    notes: tuple[str, ...] = Field((), description="What a user should know of the plan, a line each.")
     records: tuple[Path, ...] = Field((), description="One record a video, of stage extract.")
     table: Path
     latex: Path

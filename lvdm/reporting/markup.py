@@ -6,7 +6,7 @@ from itertools import groupby
 
 import pandas as pd
 
-from lvdm.reporting.blocks import Cell, Column, Line, Part, blocks, legend, reconstructions
+from lvdm.reporting.blocks import Cell, Column, Line, Part, blocks, legend, provenance, reconstructions
 
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -25,7 +25,7 @@ def markdown_page(rows: pd.DataFrame, dataset: str) -> str:
         parts += [f"## Protocol {block.protocol}", *map(_markdown, block.parts)]
         remarks = [f"- **Warning:** {line}" for line in block.warnings] + [f"- {line}" for line in block.remarks]
         parts += ["\n".join(remarks)] * bool(remarks)
-    parts.append("\n".join(f"- {line}" for line in legend(rows)))
+    parts.append("\n".join(f"- {line}" for line in [*legend(rows), *provenance(rows)]))
     quality = reconstructions(rows)
     if quality:
         parts += ["## Autoencoder", _markdown(quality)]
@@ -43,6 +43,7 @@ def latex_page(rows: pd.DataFrame, dataset: str) -> str:
     if quality:
         title = f"Reconstructions of the autoencoder of {dataset}."
         parts.append(_latex_table([quality], title, f"tab:{dataset}-autoencoder", []))
+    parts += [f"% {line}" for line in provenance(rows)]
     return "\n\n".join(parts) + "\n"
 
 

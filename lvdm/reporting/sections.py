@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from lvdm.config import FrozenConfig
-from lvdm.reading import read_record, read_table, wrong_file
+from lvdm.reading import read_record
 from lvdm.reporting import blocks, scores, tables
 from lvdm.reporting.blocks import Part
 from lvdm.reporting.config import DatasetFiles, ReportConfig
@@ -19,34 +19,10 @@ from lvdm.reporting.cost import Costs, read_costs
 from lvdm.reporting.drawing import Panel
 from lvdm.reporting.frames import check_latex, check_video, read_frame, read_quality
 from lvdm.reporting.media import Figure, Media
+from lvdm.reporting.recordings import Recordings, read_recordings, shown_size
 from lvdm.reporting.score_figures import SamplerSteps
 from lvdm.reporting.scores import Memorisation, Protocol
 from lvdm.reporting.training_figures import curve_panels, quality_panels
-
-# A page with a row for each of thousands of videos helps nobody; the rest is in the manifest.
-LISTED_VIDEOS = 200
-
-_EXTRACTED_COLUMNS = ("Video", "Source", "Part that is kept", "Crop", "Scaled to", "Frames", "Rate")
-
-
-@dataclass(frozen=True)
-class _Crop:
-    box: tuple[int, int, int, int]
-    note: str
-
-
-@dataclass(frozen=True)
-class _Record:
-    """What the page says of a record of stage extract."""
-
-    usable: bool
-    reason: str = ""
-    crop: _Crop | None = None
-    frames: int = 0
-    fps: float = 0.0
-    resampled: bool = False
-    resolution: int = 0
-    upscaled: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,31 +40,12 @@ class Wall:
 
 
 @dataclass(frozen=True)
-class Grid:
-    """A table for people: ``rows`` are texts, the first of each names the row."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-
-@dataclass(frozen=True)
 class Stage:
     """The configuration of a stage as YAML, and the stamp of the code that it ran with."""
 
     name: str
     code: str
     settings: str
-
-
-@dataclass(frozen=True)
-class Videos:
-    """The outcome of probe and extract."""
-
-    used: int
-    frames: int
-    left_out: Grid
-    extracted: Grid
-    unlisted: int
 
 
 @dataclass(frozen=True)
@@ -105,7 +62,8 @@ class Section:
     reconstructions: Part | None
     pictures: tuple[Figure, ...]
     trainings: tuple[tuple[str, tuple[Figure, ...]], ...]
-    videos: Videos
+    recordings: Recordings
+    notes: tuple[str, ...]
     costs: Costs | None
     stages: tuple[Stage, ...]
 
@@ -114,11 +72,11 @@ def read_section(files: DatasetFiles, config: ReportConfig, media: Media) -> Sec
     """Gather a section, and fill the folder of its media. All that may be wrong is read before figures are drawn."""
     media.folder.mkdir(parents=True)
     rows = tables.read_rows(files.table)
-    videos = _videos(files)
+    recordings = read_recordings(files)
     frozen = [
         read_record(FrozenConfig, path, "frozen configuration", "run the workflow again") for path in files.configs
     ]
-    facts = tuple(_facts(files, videos, frozen))
+    facts = tuple(_facts(files, recordings, frozen))
     costs = read_costs(files.cost, files.name) if files.cost is not None else None
     copies = tuple(media.copy(path) for path in (files.table, check_latex(files.latex)))
     pictures = (
@@ -137,13 +95,14 @@ def read_section(files: DatasetFiles, config: ReportConfig, media: Media) -> Sec
         facts=facts,
         walls=walls,
         protocols=tuple(scores.protocols(rows, curves, _samplers(frozen), media)),
-        legend=tuple(blocks.legend(rows)),
+        legend=(*blocks.legend(rows), *blocks.provenance(rows)),
         tables=copies,
         memorisation=memorisation,
         reconstructions=blocks.reconstructions(rows),
         pictures=pictures,
         trainings=tuple((title, media.draw(panels, title.lower())) for title, panels in trainings.items()),
-        videos=videos,
+        recordings=recordings,
+        notes=files.notes,
         costs=costs,
         stages=tuple(map(_stage, frozen)),
     )
@@ -165,51 +124,15 @@ def _panels(curve: Path, quality: Path) -> list[Panel]:
     return quality_panels(read_quality(quality).astype({"value": float})) + curve_panels(steps)
 
 
-def _videos(files: DatasetFiles) -> Videos:
-    columns = ("id", "usable", "reason", "width", "height")
-    rows = read_table(files.manifest, columns, "manifest", "run stage probe again")
-    manifest = {row["id"]: row for row in rows}
-    records = {path.stem: _record(path) for path in files.records}
-    left_out = {id: row["reason"] for id, row in manifest.items() if row["usable"] != "True"}
-    # A video that probe found usable may still turn out too short when it is extracted.
-    left_out |= {id: record.reason for id, record in records.items() if not record.usable and id not in left_out}
-    used = {id: record for id, record in records.items() if record.usable}
-    extracted = [_extracted(id, record, manifest.get(id, {})) for id, record in used.items()]
-    return Videos(
-        used=len(used),
-        frames=sum(record.frames for record in used.values()),
-        left_out=Grid(("Left out", "Reason"), tuple(left_out.items())),
-        extracted=Grid(_EXTRACTED_COLUMNS, tuple(extracted[:LISTED_VIDEOS])),
-        unlisted=max(0, len(extracted) - LISTED_VIDEOS),
-    )
-
-
-def _record(path: Path) -> _Record:
-    what, remedy = "record of extracted frames", "run stage extract again"
-    record = read_record(_Record, path, what, remedy)
-    if record.usable and record.crop is None:
-        raise wrong_file(path, what, "the crop is missing", remedy)
-    return record
-
-
-def _extracted(id: str, record: _Record, row: dict[str, str]) -> tuple[str, ...]:
-    left, top, width, height = record.crop.box
-    source = f"{row['width']} × {row['height']}" if row else "–"
-    kept = f"{width} × {height} from ({left}, {top})"
-    size = f"{record.resolution}{', enlarged' if record.upscaled else ''}"
-    rate = f"{record.fps:.4g}/s{', resampled' if record.resampled else ''}"
-    return id, source, kept, record.crop.note, size, str(record.frames), rate
-
-
-def _facts(files: DatasetFiles, videos: Videos, frozen: list[FrozenConfig]) -> Iterable[tuple[str, str]]:
+def _facts(files: DatasetFiles, recordings: Recordings, frozen: list[FrozenConfig]) -> Iterable[tuple[str, str]]:
     """Numbers to see first, each with what it counts."""
-    yield f"{videos.used:,}", "video used" if videos.used == 1 else "videos used"
-    yield f"{len(videos.left_out.rows):,}", "left out"
-    yield f"{videos.frames:,}", "frames"
+    yield f"{recordings.used:,}", "video used" if recordings.used == 1 else "videos used"
+    yield f"{len(recordings.left_out.rows):,}", "left out"
+    yield f"{recordings.frames:,}", "frames"
     settings = {stage.stage: stage.config for stage in frozen}
     clip = settings.get("train-autoencoder", {}).get("clip")
     if clip:
-        yield f"{clip['length']} × {clip['resolution']} × {clip['resolution']}", "a clip: frames × pixels"
+        yield f"{clip['length']} × {shown_size(clip['resolution'])}", "a clip: frames × pixels"
     statistics = read_record(_Statistics, files.statistics, "file of statistics", "run stage latent-statistics again")
     yield f"{statistics.clips:,}", "training clips"
     for stage, name in (("train-autoencoder", "autoencoder"), ("train-diffusion", "diffusion")):

@@ -6,6 +6,7 @@ All values are kept as the text that they were written as, so that joining chang
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from lvdm.reading import read_table
@@ -13,6 +14,12 @@ from lvdm.reading import read_table
 COLUMNS = ("dataset", "model", "sampler", "protocol", "detector", "metric", "value", "n_real", "n_fake", "seed")
 DETAILS = ("std", "low", "high", "note")
 """Standard deviation over repetitions, subsets or parts; 95 percent interval; what must be known of the row."""
+
+CLIPS = "clips"
+"""A last column: the hash of the list of clips that a number was measured on; empty where none is known."""
+
+# So many digits of it tell lists apart, as they do for stamps of code.
+_DIGITS = 16
 
 AUTOENCODER = "autoencoder"
 PUBLISHED = "published"
@@ -29,7 +36,7 @@ _SPLIT_WORDS = {"heldout": "held-out", "train": "training"}
 def read_rows(path: Path) -> pd.DataFrame:
     """Rows of a tidy table, every value as the text in the file. Raises ``ValueError`` for another file."""
     rows = _read(path, COLUMNS, "table of scores; run stage score again")
-    for column in DETAILS:
+    for column in (*DETAILS, CLIPS):
         if column not in rows:
             rows[column] = ""
     _check_numbers(path, rows, ("value", "std", "low", "high"), "run stage score again")
@@ -86,6 +93,16 @@ def join(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     keys.loc[rows["protocol"] == PUBLISHED, ["order", "model"]] = [2, ""]
     order = keys.sort_values(list(keys.columns), kind="stable").index
     return rows.loc[order, [*COLUMNS, *DETAILS]].reset_index(drop=True)
+
+
+def with_clips(rows: pd.DataFrame, digest: str) -> pd.DataFrame:
+    """Joined rows with what they were measured on in the last column; published numbers were on other clips."""
+    return rows.assign(**{CLIPS: np.where(rows["protocol"] == PUBLISHED, "", digest[:_DIGITS])})
+
+
+def clip_list(rows: pd.DataFrame) -> str:
+    """The hash of the list of clips of a table; empty where it is not known."""
+    return max(rows[CLIPS], default="") if CLIPS in rows else ""
 
 
 def _read(path: Path, columns: Sequence[str], what: str) -> pd.DataFrame:

@@ -119,7 +119,7 @@ def _judge(rows: Sequence[ManifestRow], config: ProbeConfig) -> None:
     for row in rows:
         if row.usable and (row.lost or row.left_out):
             _logger.info("%s: %d of %d frames used (%s)", row.path, row.kept, row.frames, _rest(row))
-        if row.usable and row.combs > COMBED:
+        if row.usable and row.combs > COMBED and config.deinterlace != "on":
             _logger.warning(
                 "%s: its frames have combs, though they are not flagged as interlaced; if they move, write "
                 "`data: {deinterlace: on}` into the override of the data set",

@@ -4,6 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lvdm.data.clip_list import read_listed
+from lvdm.data.shards import Entry, write_shard
+from lvdm.reporting.tables import read_rows
 from lvdm.stages import score, table
 from lvdm.stages.config import ScoreConfig
 
@@ -148,3 +151,49 @@ def test_what_stage_score_says_of_too_few_clips_is_a_warning(clips, quality, tmp
     score.run(CONFIG, model="lvdm", sampler="ddim", scores=tmp_path / "s.csv", **options)
     _, markdown = run(tmp_path, [tmp_path / "s.csv"], quality)
     assert "- **Warning:** lvdm, ddim (random3d): " in markdown
+
+
+def shards(folder, group="p1", pieces=(12, 8)):
+    """The records of two shards."""
+    for name, entries in {"train-000": [Entry("a", pieces, group)], "heldout-000": [Entry("b", (9,), "p2")]}.items():
+        write_shard(
+            folder / f"{name}.npy",
+            8,
+            entries,
+            lambda id: [np.zeros((sum(pieces) if id == "a" else 9, 8, 8, 3), np.uint8)],
+        )
+    return sorted(folder.glob("*.json"))
+
+
+def test_the_list_of_clips_is_stated_wherever_the_table_is(scores, quality, tmp_path):
+    (tmp_path / "published.csv").write_text("model,metric,value,source\nLVDM,fvd,1036.70,arXiv 2403.11050\n")
+    options = {"published": tmp_path / "published.csv", "latex": tmp_path / "t.tex"}
+    rows, markdown = run(tmp_path, scores, quality, shards=shards(tmp_path), **options)
+    (digest,) = set(rows["clips"]) - {""}
+    assert len(digest) == 16
+    assert tuple(rows.columns) == (*score.COLUMNS, "clips")
+    assert (rows["clips"] == "").tolist() == (rows["model"] == "LVDM").tolist()
+    assert f"- List of clips: {digest}," in markdown
+    assert f"% List of clips: {digest}," in options["latex"].read_text()
+    # A reader that knows nothing of it reads all else.
+    assert list(read_rows(tmp_path / "t.csv")["value"]) == list(rows["value"])
+    without, markdown = run(tmp_path, scores, quality, **options)
+    assert "List of clips" not in markdown
+    pd.testing.assert_frame_equal(without, rows.drop(columns="clips"))
+
+
+def test_other_pieces_are_another_list_and_other_labels_of_patients_are_not(scores, quality, tmp_path):
+    found = []
+    for number, settings in enumerate([{}, {"group": "patient-0123"}, {"pieces": (8, 12)}]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        rows, _ = run(tmp_path, scores, quality, shards=shards(folder, **settings))
+        found.append(rows["clips"][0])
+    assert found[0] == found[1] != found[2]
+
+
+def test_the_side_of_a_shard_is_in_its_name(tmp_path):
+    assert {video.id: video.split for video in read_listed(shards(tmp_path))} == {"a": "train", "b": "heldout"}
+    (tmp_path / "heldout-000.json").rename(tmp_path / "clips.json")
+    with pytest.raises(ValueError, match=r"clips\.json is no record of a shard: its name"):
+        read_listed([tmp_path / "clips.json"])

@@ -94,7 +94,7 @@ memorise --config @in/config/memorise.yaml --generated @in/fake.npz --train @in/
       --clips @in/samples/0000.npy --shards @in/shards/train-000.npy --distances @out/nearest.csv
       --summary @out/nearest.json --pairs @out/pairs
 table --dataset first --scores @in/scores.csv --quality @in/autoencoder/quality.csv --published @in/published.csv
-      --table @out/table.csv --markdown @out/table.md --latex @out/table.tex
+      --shards @in/shards/train-000.json --table @out/table.csv --markdown @out/table.md --latex @out/table.tex
 cost --benchmarks @in/benchmarks --jobs @in/slurm_logs --table @out/cost.csv
 report --config @in/config/report.yaml --page @out/report/index.html
 export-original --autoencoder @in/autoencoder/weights.safetensors --diffusion @in/diffusion/weights.safetensors

@@ -361,6 +361,16 @@ def test_the_report_is_given_every_file_of_a_data_set():
     assert len(paths) == len(set(paths))
 
 
+def test_the_page_is_told_the_notes_and_the_share_that_was_asked_for(tmp_path):
+    dataset, notes = clinic(tmp_path, ["case-1-2.mp4", "case-3-4.mp4", "other-1-9.mp4", "a.txt"])
+    files = plan.report_files(tmp_path, dataset)
+    assert files.heldout == 0.1
+    assert len(files.notes) == len(dataset.notes) > 0
+    assert all(f"clinic: {note}" in notes for note in files.notes)
+    named, _ = clinic(tmp_path, ["a.mp4", "b.mp4"], data={"split": {"heldout": ["a"]}})
+    assert plan.report_files(tmp_path, named).heldout is None
+
+
 def test_a_model_for_prediction_is_trained_and_draws_no_clips(tmp_path):
     dataset = demo(
         diffusion={"task": "prediction", "latent_stride": 4, "model": {"noise_levels": 251, "temporal_length": 4}}

@@ -149,6 +149,11 @@ rule table:
         frozen="<results>/{dataset}/config/table.json",
         scores=lambda wildcards: plan.score_files(RESULTS, DATASETS[wildcards.dataset]),
         quality="<results>/{dataset}/autoencoder/quality.csv",
+        shards=lambda wildcards: expand(
+            "<results>/{dataset}/shards/{shard}.json",
+            dataset=wildcards.dataset,
+            shard=DATASETS[wildcards.dataset].shards(*plan.SPLITS),
+        ),
         published=lambda wildcards: DATASETS[wildcards.dataset].config.evaluate.published or [],
     output:
         table=report(
@@ -168,5 +173,5 @@ rule table:
         published=lambda wildcards, input: ["--published", input.published] if input.published else [],
     shell:
         "lvdm table --config {input.frozen:q} --dataset {wildcards.dataset} --scores {input.scores:q}"
-        " --quality {input.quality:q} {params.published:q} --table {output.table:q} --markdown {output.markdown:q}"
+        " --quality {input.quality:q} --shards {input.shards:q} {params.published:q} --table {output.table:q} --markdown {output.markdown:q}"
         " --latex {output.latex:q} --log {log:q}"

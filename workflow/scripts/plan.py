@@ -233,8 +233,11 @@ def frozen_report(stage: str, report: ReportConfig, files: Iterable[DatasetFiles
 def report_files(results: Path, dataset: Dataset) -> DatasetFiles:
     """The files of a data set that the page shows."""
     folder = results / dataset.name
+    heldout = dataset.config.data.split.heldout
     return DatasetFiles(
         name=dataset.name,
+        heldout=heldout if isinstance(heldout, float) else None,
+        notes=tuple(note.removeprefix(f"{dataset.name}: ") for note in dataset.notes),
         manifest=folder / "manifest.csv",
         records=tuple(folder / "frames" / f"{video}.json" for video in dataset.videos),
         table=results / "tables" / f"{dataset.name}.csv",
