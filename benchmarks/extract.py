@@ -43,9 +43,7 @@ def main() -> None:
         methods["moviepy + Pillow + JPEG"] = lambda folder: _moviepy(options.video, options.resolution, folder)
     else:
         sys.stdout.write("moviepy is not installed and is left out\n")
-    sys.stdout.write(
-        f"{options.video.name}: {width}x{height}, {found.frames} frames, to {options.resolution}\n"
-    )
+    sys.stdout.write(f"{options.video.name}: {width}x{height}, {found.frames} frames, to {options.resolution}\n")
     sys.stdout.write(f"{'method':30}{'frames/s':>12}{'frames/s of CPU time':>24}\n")
     for name, method in methods.items():
         wall, processor = _best_times(method, options.repeats)

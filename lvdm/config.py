@@ -185,7 +185,8 @@ def _words(value: Any, kind: Any, place: str = "") -> Any:
         return next((word for word in arguments if str(word).lower() in _WORDS[value]), value)
     elif isinstance(value, Mapping):
         if truths := [key for key in value if isinstance(key, bool)]:
-            raise TypeError(f"{place or '(top level)'}: a key is {truths[0]}, as YAML reads on, off, yes and no; write it in quotes")
+            wrong = f"a key is {truths[0]}, as YAML reads on, off, yes and no; write it in quotes"
+            raise TypeError(f"{place or '(top level)'}: {wrong}")
         return {key: _words(item, _kind_at(key, kind), f"{place}.{key}".lstrip(".")) for key, item in value.items()}
     elif origin in (list, tuple) and isinstance(value, list | tuple):
         kinds = arguments if len(arguments) == len(value) and Ellipsis not in arguments else arguments[:1] * len(value)

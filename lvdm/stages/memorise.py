@@ -79,6 +79,8 @@ def _of_other_groups(heldout: FeatureSet, train: FeatureSet) -> np.ndarray:
             ", ".join(sorted(set(heldout.groups[trained]))),
         )
     return np.flatnonzero(~trained)
+
+
 def _check_videos(features: FeatureSet, library: Library, source: Path, videos: list[Path]) -> None:
     """Raises ``ValueError`` where ``features`` are of other videos than those of ``library``."""
     if unknown := sorted(set(features.videos.tolist()) - set(library.ids)):
