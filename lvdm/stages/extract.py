@@ -4,6 +4,7 @@ import glob
 import hashlib
 import json
 import logging
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from lvdm.data.crops import Picture, find_pictures, read_pictures
 from lvdm.data.cutting import Cutting, cut
 from lvdm.data.extraction import Extraction, extract_frames
-from lvdm.data.inspection import Inspection, Size, inspect, read_inspection
+from lvdm.data.inspection import Inspection, Size, read_inspection
 from lvdm.data.isolation import isolated
 from lvdm.data.manifest import file_state
 from lvdm.data.picture import centre_part
@@ -20,6 +21,7 @@ from lvdm.data.summary import treatments
 from lvdm.data.video import frame_count
 from lvdm.files import check_outputs, content_hash, publish, read_json, write_json
 from lvdm.provenance import code_stamp
+from lvdm.stages import inspect
 from lvdm.stages.config import ExtractConfig
 
 _logger = logging.getLogger(__name__)
@@ -44,7 +46,7 @@ def run(
     it cannot be used; ``OSError`` on a full disk.
     """
     check_outputs(frames, record)
-    found = read_inspection(inspection) if inspection else inspect(video)
+    found = read_inspection(inspection) if inspection else _inspected(video)
     _check_unchanged(video, found)
     pictures = read_pictures(crop) if crop else find_pictures([found], config.crop, config.overlay != "keep")
     made = {"id": frames.stem, "group": group or frames.stem, "source": str(video), "sha256": found.sha256}
@@ -62,6 +64,13 @@ def run(
         with publish(frames) as temporary:
             temporary.touch()
     write_json(record, made)
+
+
+def _inspected(video: Path) -> Inspection:
+    # By the stage, in a process of its own: the decoder may crash.
+    with tempfile.TemporaryDirectory() as folder:
+        inspect.run(video=video, inspection=Path(folder) / "inspection.json")
+        return read_inspection(Path(folder) / "inspection.json")
 
 
 def _check_unchanged(video: Path, found: Inspection) -> None:
