@@ -39,7 +39,7 @@ def cut(found: Inspection, pictures: dict[Size, Picture], config: CuttingConfig)
     if found.error:
         return Cutting((), (), {}, 0.0, False, found.error)
     why = _reasons(found, config)
-    why[~_fits(found, pictures)] = _OUTSIDE
+    why[~_fits(found, pictures) & (why == "")] = _OUTSIDE
     longest = None if found.nominal_rate else config.gap
     parts = pieces.cut(found.times, found.changes, why == "", longest)
     rate, resampled = _rate(found, config.clip.fps)

@@ -39,20 +39,22 @@ class Checksums:
         self._present = False
 
     def hold(self, packet: memoryview) -> bool:
-        """Whether they are those of the packet. Until a packet had them, the stream may have none, so any will do."""
-        sound = self._sound(packet)
-        self._present |= sound
-        return sound or not self._present
+        """Whether they are those of the packet. Until footers with a checksum were seen, there may be none to hold."""
+        slices = _slices(packet)
+        self._present |= bool(slices)
+        return not self._present or (bool(slices) and all(map(_comes_to_zero, slices)))
 
-    @staticmethod
-    def _sound(packet: memoryview) -> bool:
-        end = len(packet)
-        while end:
-            size = int.from_bytes(packet[max(end - _FOOTER, 0) : end][:3]) + _FOOTER
-            if end < _FOOTER or size > end or not _comes_to_zero(packet[end - size : end]):
-                return False
-            end -= size
-        return True
+
+def _slices(packet: memoryview) -> list[memoryview]:
+    """The slices, each with its footer, the last one first; none where their sizes do not make up the packet."""
+    end, slices = len(packet), []
+    while end:
+        start = end - _FOOTER - int.from_bytes(packet[max(end - _FOOTER, 0) : end][:3])
+        if start < 0:
+            return []
+        slices.append(packet[start:end])
+        end = start
+    return slices
 
 
 def _comes_to_zero(part: memoryview) -> bool:
