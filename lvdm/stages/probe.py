@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,10 +38,10 @@ def run(
 ) -> None:
     """Write ``manifest`` (CSV): one row per recording that the globs ``videos`` match, or per folder in ``frames``.
 
-    The workflow gives the ``listing`` of the recordings and their groups, and the folders ``inspections`` and
-    ``crops`` of what stages inspect and crop wrote of all of them. Without a listing, recordings that have changed or
-    were not inspected yet are inspected here (by default into ``inspections`` beside the manifest), and each decides
-    its crop alone.
+    The workflow gives the ``listing`` of the recordings and their groups, and the folders of what stages inspect and
+    crop wrote: ``inspections`` of all of them, ``crops`` of the groups of several. Without a listing, recordings that
+    have changed or were not inspected yet are inspected here (by default into ``inspections`` beside the manifest),
+    and each decides its crop alone.
     Raises ``ValueError`` when there are no recordings, when none is usable, and with ``on_bad_video: fail`` when any
     is not; an earlier manifest stays as it was then.
     """
@@ -53,7 +54,8 @@ def run(
     else:
         listed = _listed(videos, frames, manifest)
         _inspect([entry for entry in listed if not entry.left_out], folder)
-    rows = {entry.id: _row(entry, config, folder, crops) for entry in listed}
+    shared = Counter(entry.group for entry in listed if not entry.left_out)
+    rows = {entry.id: _row(entry, config, folder, crops if shared[entry.group] > 1 else None) for entry in listed}
     _judge([rows[entry.id] for entry in listed if not entry.left_out], config)
     write_manifest(manifest, rows.values())
 

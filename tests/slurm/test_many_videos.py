@@ -8,7 +8,7 @@ import pytest
 pytestmark = pytest.mark.slurm
 
 SHARDS = [f"results/first/shards/{name}.npy" for name in ("train-000", "heldout-000")]
-FROZEN = 2  # jobs of the rule freeze, which run where Snakemake does
+FROZEN = 3  # jobs of the rule freeze, which run where Snakemake does
 
 
 def started(run):
@@ -23,12 +23,12 @@ def submitted(run):
 def test_two_hundred_videos_take_few_submissions(checkout, write_videos):
     write_videos(checkout.root / "data" / "first", 200)
     # Held in the queue, because running them all takes two cores ten minutes.
-    run = checkout.start(*SHARDS, "--set-resources", "extract:slurm_extra='--hold'")
+    run = checkout.start(*SHARDS, "--set-resources", "inspect:slurm_extra='--hold'")
     run.until(lambda: started(run) > FROZEN and submitted(run) == started(run) - FROZEN, "all jobs in the queue")
     jobs = checkout.queue()
     assert submitted(run) == len(jobs)
     assert len(jobs) <= 20
-    assert all("extract" in job.comment for job in jobs)
+    assert all("inspect" in job.comment for job in jobs)
     assert {job.memory for job in jobs} == {2000}, "as much as one of a group, because they take turns"
 
 

@@ -81,6 +81,13 @@ def group_files(wildcards, suffix):
     )
 
 
+def group_crop(wildcards):
+    """The crop of the group that a recording belongs to; none of one by itself."""
+    dataset = DATASETS[wildcards.dataset]
+    group = dataset.groups[wildcards.video]
+    return f"<results>/{dataset.name}/crops/{group}.json" if group in dataset.crops else []
+
+
 def shard_files(*splits, folder="shards"):
     """An input function: the shards (or, in another folder, latents) of some splits of a data set."""
     return lambda wildcards: expand(

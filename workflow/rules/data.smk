@@ -71,7 +71,7 @@ rule inspect:
         "lvdm inspect --config {input.frozen:q} --video {input.video:q} --inspection {output.record:q} --log {log:q}"
 
 
-# One crop for all recordings of a group.
+# One crop for all recordings of a group; the picture of a recording by itself is found when that is extracted.
 rule crop:
     input:
         frozen="<results>/{dataset}/config/crop.json",
@@ -81,9 +81,14 @@ rule crop:
         crop="<results>/{dataset}/crops/{group}.json",
     log:
         "<logs>/{dataset}/crop/{group}.log",
-    localrule: True
+    benchmark:
+        "<benchmarks>/{dataset}/crop/{group}.tsv"
     conda:
         "../../envs/data.yaml"
+    resources:
+        mem_mb=growing(2000),
+        runtime=in_a_group("crop", growing(5)),
+        turn=1,
     shell:
         "lvdm crop --config {input.frozen:q} --inspections {input.records:q} --crop {output.crop:q} --log {log:q}"
 
@@ -103,7 +108,7 @@ rule probe:
         crops=lambda wildcards: expand(
             "<results>/{dataset}/crops/{group}.json",
             dataset=wildcards.dataset,
-            group=DATASETS[wildcards.dataset].found.members,
+            group=DATASETS[wildcards.dataset].crops,
         ),
     output:
         manifest="<results>/{dataset}/manifest.csv",
@@ -134,9 +139,7 @@ rule extract:
         video=lambda wildcards: DATASETS[wildcards.dataset].videos[wildcards.video],
         inspection="<results>/{dataset}/inspections/{video}.json",
         arrays="<results>/{dataset}/inspections/{video}.npz",
-        crop=lambda wildcards: (
-            "<results>/{dataset}/crops/" + DATASETS[wildcards.dataset].groups[wildcards.video] + ".json"
-        ),
+        crop=group_crop,
     output:
         frames=update("<results>/{dataset}/frames/{video}.mkv"),
         record=update("<results>/{dataset}/frames/{video}.json"),
@@ -152,9 +155,10 @@ rule extract:
         turn=1,
     params:
         group=lambda wildcards: DATASETS[wildcards.dataset].groups[wildcards.video],
+        crop=lambda wildcards, input: ["--crop", input.crop] if input.crop else [],
     shell:
         "lvdm extract --config {input.frozen:q} --video {input.video:q} --inspection {input.inspection:q}"
-        " --crop {input.crop:q} --group {params.group} --frames {output.frames:q} --record {output.record:q} --log {log:q}"
+        " {params.crop:q} --group {params.group} --frames {output.frames:q} --record {output.record:q} --log {log:q}"
 
 
 rule shard:

@@ -63,6 +63,11 @@ class Dataset:
         return self.found.groups
 
     @property
+    def crops(self) -> list[str]:
+        """The groups of several videos, whose crop is decided over all of them. A video by itself needs no such job."""
+        return [group for group, members in self.found.members.items() if len(members) > 1]
+
+    @property
     def sides(self) -> dict[str, str]:
         """The split of each video."""
         return self.found.sides
@@ -269,7 +274,7 @@ def score_files(results: Path, dataset: Dataset) -> list[str]:
 def result_files(results: Path, dataset: Dataset) -> list[str]:
     """Every file of a data set that the rules declare: what `all` makes again when it was deleted."""
     folder = results / dataset.name
-    files = ["listing.csv", *(f"crops/{group}.json" for group in dataset.found.members)]
+    files = ["listing.csv", *(f"crops/{group}.json" for group in dataset.crops)]
     for video in dataset.videos:
         files += [f"inspections/{video}.json", f"inspections/{video}.npz", f"frames/{video}.mkv"]
     for section in _TRAININGS.values():
