@@ -33,7 +33,7 @@ if workflow.is_main_process and not PIPELINE.fewer_videos:
 # Linting makes no graph, so it needs no videos. It is also what does not check environment variables.
 if missing and workflow.check_envvars:
     raise WorkflowError("\n".join(missing))
-if workflow.is_main_process:
+if workflow.is_main_process and workflow.check_envvars:
     for dataset in DATASETS.values():
         for note in dataset.notes:
             logger.info(note)

@@ -242,7 +242,7 @@ def report_files(results: Path, dataset: Dataset) -> DatasetFiles:
     return DatasetFiles(
         name=dataset.name,
         heldout=heldout if isinstance(heldout, float) else None,
-        notes=tuple(note.removeprefix(f"{dataset.name}: ") for note in dataset.notes),
+        notes=(*dataset.found.notes, *recipes.notes(dataset.config.datasets[dataset.name].recipe)),
         manifest=folder / "manifest.csv",
         records=tuple(folder / "frames" / f"{video}.json" for video in dataset.videos),
         table=results / "tables" / f"{dataset.name}.csv",
