@@ -13,7 +13,8 @@ import numpy as np
 from lvdm.data import overlay
 from lvdm.data.config import CropConfig
 from lvdm.data.crop import Box, find_crop
-from lvdm.data.inspection import Evidence, Inspection, Size
+from lvdm.data.evidence import Evidence, Size
+from lvdm.data.inspection import Inspection
 from lvdm.files import read_json, write_json
 
 

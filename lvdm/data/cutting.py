@@ -8,7 +8,8 @@ import numpy as np
 from lvdm.data import content, pieces
 from lvdm.data.config import CuttingConfig
 from lvdm.data.crops import Picture
-from lvdm.data.inspection import Inspection, Size
+from lvdm.data.evidence import Size
+from lvdm.data.inspection import Inspection
 from lvdm.data.pieces import Piece
 
 _DAMAGED, _OUTSIDE, _SHORT = "damaged", "smaller than data.crop.box", "in a piece shorter than a clip"

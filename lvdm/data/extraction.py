@@ -11,7 +11,8 @@ import numpy as np
 
 from lvdm.data.config import Deinterlace
 from lvdm.data.crop import Box
-from lvdm.data.inspection import Inspection, Size
+from lvdm.data.evidence import Size
+from lvdm.data.inspection import Inspection
 from lvdm.data.overlay import cover
 from lvdm.data.picture import Filter, Treatment, centre_part
 from lvdm.data.pieces import Piece, resample

@@ -9,7 +9,8 @@ from lvdm.data import content, pieces
 from lvdm.data.config import CuttingConfig, Deinterlace
 from lvdm.data.crops import Picture
 from lvdm.data.cutting import Cutting, cut
-from lvdm.data.inspection import Inspection, Size
+from lvdm.data.evidence import Size
+from lvdm.data.inspection import Inspection
 from lvdm.data.listing import Listed
 from lvdm.data.manifest import ManifestRow
 from lvdm.data.picture import Treatment, describe

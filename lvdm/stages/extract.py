@@ -11,8 +11,9 @@ from typing import Any
 
 from lvdm.data.crops import Picture, find_pictures, read_pictures
 from lvdm.data.cutting import Cutting, cut
+from lvdm.data.evidence import Size
 from lvdm.data.extraction import Extraction, extract_frames
-from lvdm.data.inspection import Inspection, Size, read_inspection
+from lvdm.data.inspection import Inspection, read_inspection
 from lvdm.data.isolation import isolated
 from lvdm.data.manifest import file_state
 from lvdm.data.picture import centre_part
