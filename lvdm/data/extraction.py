@@ -66,11 +66,11 @@ def read_recording(path: Path) -> Iterator[np.ndarray]:
                 expected = format
                 graph = Filter(format, Treatment(deinterlace="auto", flagged=decoded.frame.interlaced_frame), _TICK)
             if format != expected or decoded.damaged:
-                raise VideoError(f"{path}: its picture changes or is damaged; make it again")
+                raise VideoError(f"{path}: its picture changes or is damaged")
             yield from graph.push(decoded.frame)
         yield from graph.flush() if graph else ()
     if recording.lost:
-        raise VideoError(f"{path}: {recording.lost[0]}; make it again")
+        raise VideoError(f"{path}: {recording.lost[0]}")
 
 
 def _treated(path: Path, found: Inspection, extraction: Extraction, progress: Progress) -> Iterator[np.ndarray]:

@@ -10,6 +10,7 @@ import numpy as np
 from lvdm.data.archives import archive_shape, archive_videos
 from lvdm.data.catalog import EmptyDatasetError, list_videos
 from lvdm.data.extraction import read_recording
+from lvdm.data.process import VideoError
 from lvdm.files import publish
 from lvdm.progress import track
 from lvdm.stages.config import ImportClipsConfig
@@ -71,7 +72,10 @@ def _archive(path: Path, config: ImportClipsConfig) -> tuple[int, Iterator[tuple
 
 def _read(path: Path, length: int | None) -> np.ndarray:
     """The first ``length`` frames of a video, or all, uint8 (T, H, W, 3)."""
-    frames = list(islice(read_recording(path), length))
+    try:
+        frames = list(islice(read_recording(path), length))
+    except VideoError as error:
+        raise ValueError(f"{error}; take it out or make it again") from None
     if not frames:
         raise ValueError(f"{path}: no frame can be decoded; take it out or make it again")
     if length is not None and len(frames) < length:

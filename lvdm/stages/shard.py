@@ -30,11 +30,13 @@ class _Extracted:
     """What this stage needs of a record of stage extract; its pieces follow one another in the file."""
 
     usable: bool
-    group: str
+    group: str = ""
     frames: int = 0
     pieces: tuple[_Piece, ...] = ()
 
     def __post_init__(self):
+        if self.pieces and not self.group:
+            raise ValueError("pieces without their 'group'")
         count = 0
         for piece in self.pieces:
             if piece.first != count or piece.frames < 1:

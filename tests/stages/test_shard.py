@@ -75,7 +75,7 @@ def test_pieces_and_groups_are_those_of_the_records(folder):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"pieces": None}, "NoneType"),
+        ({"pieces": None}, "pieces: Input should be a valid array"),
         ({"group": None}, "'group'"),
         ({"pieces": [{"first": 0, "frames": 3, "start": 0.0}]}, "the pieces have 3 frames, the video 4"),
         ({"pieces": [{"first": 1, "frames": 3, "start": 0.0}]}, "3 frames from frame 1 on cannot follow frame 0"),
@@ -87,7 +87,8 @@ def test_a_record_that_does_not_describe_its_frames_is_refused(folder, changes, 
     record = {**record_of([4], "patient-0"), **changes}
     record = {key: value for key, value in record.items() if key != "group" or value is not None}
     write_json(folder / f"{IDS[1]}.json", record)
-    with pytest.raises(ValueError, match=f"video-1.json does not describe .*{said}.* run stage extract again"):
+    refused = f"video-1.json is no record of extracted frames: .*{said}.* run stage extract again"
+    with pytest.raises(ValueError, match=refused):
         run(folder, IDS)
     assert not list(folder.parent.glob("shards/*"))
 

@@ -37,18 +37,18 @@ make-demo-videos --config @in/config/make-demo-videos.yaml --folder @out/videos
 fetch --config @in/config/fetch.yaml --file @out/fetched.pt
 inspect --video @in/videos/patient-01.mp4 --inspection @out/inspections/patient-01.json
 inspect --video @in/videos/patient-02.mp4 --inspection @out/inspections/patient-02.json
-crop --config @in/config/crop.yaml --inspections @in/inspections/patient-01.json --crop @out/crops/patient-01.json
-crop --config @in/config/crop.yaml --inspections @in/inspections/patient-02.json --crop @out/crops/patient-02.json
+crop --config @in/config/crop.yaml --inspections @in/inspections/patient-01.json @in/inspections/patient-02.json
+      --crop @out/crops/both.json
 probe --config @in/config/probe.yaml --videos @in/videos/patient-01.mp4 @in/videos/patient-02.mp4
       --manifest @out/manifest.csv
 probe --config @in/config/probe.yaml --listing @in/listing.csv --inspections @in/inspections --crops @in/crops
       --manifest @out/listed.csv
 probe --config @in/config/probe.yaml --frames @in/pictures --manifest @out/pictures.csv
-extract --config @in/config/extract.yaml --video @in/videos/patient-01.mp4 --group patient-01
-        --inspection @in/inspections/patient-01.json --crop @in/crops/patient-01.json
+extract --config @in/config/extract.yaml --video @in/videos/patient-01.mp4 --group both
+        --inspection @in/inspections/patient-01.json --crop @in/crops/both.json
         --frames @out/frames/patient-01.mkv --record @out/frames/patient-01.json
-extract --config @in/config/extract.yaml --video @in/videos/patient-02.mp4 --group patient-02
-        --inspection @in/inspections/patient-02.json --crop @in/crops/patient-02.json
+extract --config @in/config/extract.yaml --video @in/videos/patient-02.mp4 --group both
+        --inspection @in/inspections/patient-02.json --crop @in/crops/both.json
         --frames @out/frames/patient-02.mkv --record @out/frames/patient-02.json
 export-frames --frames @in/frames/patient-01.mkv --folder @out/png
 shard --config @in/config/shard.yaml --frames @in/frames/patient-01.mkv --shard @out/shards/train-000.npy
@@ -288,7 +288,7 @@ def write_prepared(folder: Path, address: str) -> None:
     for stage in ("sample", "shard", "train-diffusion"):
         frozen = {"stage": f"{stage}.ddim", "code": "pinned", "config": CONFIGS[stage]}
         write(folder / f"config/frozen-{stage}.json", json.dumps(frozen).encode())
-    rows = [f"{id},{folder}/videos/{id}.mp4,{id},train," for id in ("patient-01", "patient-02")]
+    rows = [f"{id},{folder}/videos/{id}.mp4,both,train," for id in ("patient-01", "patient-02")]
     write(folder / "listing.csv", "\n".join(["id,path,group,split,left_out", *rows, ""]).encode())
     write(folder / "published.csv", b"model,metric,value,source\nLVDM,frechet_distance,372.9,a paper\n")
     write(folder / "benchmarks/first/encode.tsv", b"s\th:m:s\tmax_rss\tcpu_time\n1.5\t0:00:01\t100.0\t1.2\n")
