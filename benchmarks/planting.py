@@ -303,8 +303,11 @@ def _readable(frames: Array, inks: list[Array], colour: Colour, opacity: float, 
         full = ink > 0.8
         ground = ndimage.binary_dilation(full, iterations=4) & (ink < 0.05)
         contrast = abs(float(burned[full].mean()) - float(burned[ground].mean()))
-        noise = float((burned - ndimage.uniform_filter(burned, 5))[ndimage.binary_erosion(ink < 0.01, iterations=4)
-                       & ndimage.binary_dilation(full, iterations=10)].std())
+        noise = float(
+            (burned - ndimage.uniform_filter(burned, 5))[
+                ndimage.binary_erosion(ink < 0.01, iterations=4) & ndimage.binary_dilation(full, iterations=10)
+            ].std()
+        )
         clear.append(contrast >= max(_READABLE, _ABOVE_NOISE * noise))
     return float(np.mean(clear)) >= 0.6
 
