@@ -1,33 +1,50 @@
 """How well black, blank and frozen stretches and burned-in texts are found, and how often they are seen in vain.
 
-    python benchmarks/cuts.py FOLDER ... --stretches 300 --texts 300 --output cuts.json
+    python benchmarks/cuts.py FOLDER ... --stretches 300 --texts 300 --seed 1 --rows cuts.jsonl
 
-Every video below the folders is decoded once, and looked at as it is: what is found there is listed, to be compared
-with what a viewer sees. Then faults are planted into excerpts, which are encoded by one of eleven encoder settings
-and decoded again (see benchmarks/planting.py):
+Every video below the folders is looked at as it is: what is found there is listed, to be compared with what a viewer
+sees. Then faults are planted into excerpts, which are encoded by one of eleven encoder settings and decoded again (see
+benchmarks/planting.py):
 
 - stretches of one frame to two seconds: black (RGB 0 to 12, some with noise), blacked out with a plate or a date in a
   corner (5 to 16 % of the height), one colour or colour bars, some with "NO SIGNAL", and frozen for 0.5 s or more, in
   two of five excerpts with a running clock or a blinking sign;
-- texts of 2.5 to 15 % of the height, anywhere, white, yellow, green or dark, of opacity 0.4 to 1, one in three on a
-  plate, one in four a running clock, in recordings of at least 400 lines. A text that changes the picture by less than
-  25 levels in half of the frames cannot be read, and is drawn anew. The pieces of one recording (names that differ in
-  the last number, --join) are joined, as a text stays over all of a recording.
+- texts in recordings of 4 to 6 s: one line, name and date in two or three lines, a running clock of hundredths, or a
+  logo, of 2.5 to 15 % of the height (log-uniform) and at least ten pixels, anywhere, white, yellow, green or dark, of
+  opacity 0.4, 0.6, 0.8 or 1, three in ten on a plate. A text that cannot be read (its letters differ from the ground by
+  less than 25 levels, or by less than three times the noise, in four of ten frames) is drawn anew. The pieces of one
+  recording (names that differ in the last number, --join) are joined, as a text stays over all of a recording.
 
-A stretch is found if each of its frames is left out, but for one; a text if it is covered for three quarters of its
-box where it does not change, or half where it does. Beside this package stand the two trivial answers.
+A stretch is found if each of its frames is left out, but for one; a text if the boxes that are found hold 95 % of the
+pixels of its letters. Beside the shares stand the two trivial answers.
+
+One recording is in memory at a time. Its row is added to --rows when it is done, and a run that was stopped goes on
+there; --planted keeps the recordings with texts, so that another run with the same seed need not make them.
 """
 
 import argparse
+import json
 import re
 import sys
 import tempfile
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 from output import write_result
-from planting import CODECS, KINDS, Text, Video, decoded, encode, excerpt, plant_stretches, plant_text, read, spread
+from planting import (
+    CODECS,
+    KINDS,
+    as_by_a_camera,
+    count_frames,
+    decoded,
+    encode,
+    plant_stretches,
+    plant_text,
+    read,
+)
 
 from lvdm.data.config import CutConfig
 from lvdm.data.content import REASONS, left_out, measure, repeats
@@ -35,6 +52,12 @@ from lvdm.data.overlay import Overlay, evidence, find_overlays
 
 _SUFFIXES = {".mp4", ".wmv", ".avi", ".mkv", ".mov", ".mpg"}
 _CUT = CutConfig()
+_FOUND = 0.95
+# Frames that a planted excerpt has at most, and that texts are looked for in at least.
+_LONGEST = 110
+_SAMPLES = 24
+
+Row = dict[str, object]
 
 
 def main() -> None:
@@ -42,20 +65,18 @@ def main() -> None:
     paths = sorted(path for folder in options.folders for path in folder.rglob("*") if path.suffix in _SUFFIXES)
     if not paths:
         raise SystemExit("no videos there")
-    generator = np.random.default_rng(options.seed)
-    videos = [read(path) for path in paths]
-    result = {"unplanted": {path.stem: _seen(path, video) for path, video in zip(paths, videos, strict=True)}}
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "planted.mkv"
-        still = set(options.still)
-        moving = [video for video in videos if video.name not in still]
-        result["stretches"] = _stretches(moving, options.stretches, file, generator)
-        result["texts"] = _texts(_joined(moving, options.join), options.texts, file, generator)
-    for name, row in {**result["stretches"], **result["texts"]}.items():
-        sys.stdout.write(f"{name:40}{row}\n")
-    for name, row in result["unplanted"].items():
-        sys.stdout.write(f"as it is: {name:30}{row}\n")
-    write_result(result, options.output)
+    with tempfile.TemporaryDirectory() as temporary:
+        rows = _Rows(options.rows)
+        for path in paths:
+            rows.take(f"as it is: {path.stem}", lambda path=path: _seen(path))
+        moving = [path for path in paths if path.stem not in options.still]
+        _stretches(moving, options, rows, Path(temporary) / "planted.mkv")
+        _texts(_joined(moving, options.join), options, rows, options.planted or Path(temporary))
+    result = _table(rows.known)
+    for name, row in result.items():
+        sys.stdout.write(f"{name:34}{json.dumps(row)}\n")
+    if options.output:
+        write_result(result, options.output)
 
 
 def _options() -> argparse.Namespace:
@@ -66,25 +87,50 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--still", nargs="*", default=[], help="videos that stand still themselves: nothing is planted")
     parser.add_argument("--join", default=r"(cholec80_v\d+)_\d+", help="pattern whose group names the recording")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--output", type=Path)
+    parser.add_argument("--rows", type=Path, help="JSON lines, one for each recording, to go on from")
+    parser.add_argument("--planted", type=Path, help="folder that keeps the recordings with texts")
+    parser.add_argument("--output", type=Path, help="JSON with the table")
     return parser.parse_args()
 
 
-def _measured(path: Path) -> np.ndarray:
-    seen, rows = None, []
-    for _, luma, chroma, _ in decoded(path):
+class _Rows:
+    """What is known of each recording, in a file that grows."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path, self.known = path, {}
+        if path and path.exists():
+            self.known = {row.pop("name"): row for row in map(json.loads, path.read_text().splitlines())}
+
+    def take(self, name: str, found: Callable[[], Row]) -> Row:
+        """The row of that name, found now if it is not known."""
+        if name not in self.known:
+            self.known[name] = found()
+            if self.path:
+                with self.path.open("a") as file:
+                    file.write(json.dumps({"name": name, **self.known[name]}) + "\n")
+        return self.known[name]
+
+
+def _measured(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[int, int], list[np.ndarray]]:
+    """Measures, times, size, and frames spread as an inspection spreads them (green channel)."""
+    seen, rows, times, kept, step = None, [], [], [], 1
+    for number, (time, luma, chroma, rgb) in enumerate(decoded(path)):
         row, seen = measure(luma, chroma, seen)
         rows.append(row)
-    return np.stack(rows)
+        times.append(time)
+        if number % step == 0:
+            kept.append(rgb[..., 1].copy())
+        if len(kept) == 2 * _SAMPLES:
+            kept, step = kept[::2], 2 * step
+    return np.stack(rows), np.array(times), kept[0].shape, kept
 
 
-def _seen(path: Path, video: Video) -> dict[str, object]:
+def _seen(path: Path) -> Row:
     """What is found in a video as it is."""
-    measures = _measured(path)
-    reasons = left_out(measures, video.times, _CUT)
-    found = repeats(measures, video.times)
-    height, width = video.frames.shape[1:3]
-    overlays = find_overlays(evidence(spread(video.frames)), (0, 0, width, height))
+    measures, times, (height, width), kept = _measured(path)
+    reasons = left_out(measures, times, _CUT)
+    found = repeats(measures, times)
+    overlays = find_overlays(evidence(kept), (0, 0, width, height))
     return {
         "frames": len(reasons),
         "left out": {reason: int((reasons == code).sum()) for code, reason in enumerate(REASONS) if code},
@@ -94,39 +140,144 @@ def _seen(path: Path, video: Video) -> dict[str, object]:
     }
 
 
-def _stretches(videos: list[Video], wanted: int, file: Path, generator: np.random.Generator) -> dict[str, dict]:
-    counts: dict[str, Counter] = defaultdict(Counter)
+def _stretches(paths: list[Path], options: argparse.Namespace, rows: _Rows, file: Path) -> None:
+    planted = Counter({kind: 0 for kind in KINDS})
     number = 0
-    while min((counts[kind]["planted"] for kind in KINDS), default=0) < wanted:
-        video = videos[number % len(videos)]
+    while min(planted.values()) < options.stretches:
+        generator = np.random.default_rng([options.seed, 0, number])
+        path = paths[number % len(paths)]
+        name = f"stretches {options.seed}-{number}"
+        row = rows.take(name, lambda path=path, generator=generator: _stretched(path, generator, file))
+        planted.update(kind for kind, _, _ in row["stretches"])
         number += 1
-        rate = 1 / float(np.median(np.diff(video.times)))
-        frames = excerpt(video, generator)
-        lacking = sorted(generator.permutation(KINDS), key=lambda kind: counts[kind]["planted"])
-        kinds = [str(kind) for kind in lacking[: 3 if len(frames) > 60 else 1]]
-        frames, stretches = plant_stretches(frames, rate, kinds, generator)
-        codec = str(generator.choice(list(CODECS)))
-        encode(frames, rate, codec, file)
-        measures = _measured(file)
-        flags = left_out(measures, np.arange(len(measures)) / rate, _CUT) > 0
-        live, all_found = np.ones(len(flags), bool), True
-        for stretch in stretches:
-            true_frame = stretch.kind == "frozen"
-            first, stop = stretch.first + true_frame, stretch.first + stretch.frames
-            live[stretch.first : stop] = False
-            missed = int((~flags[first:stop]).sum())
-            found = missed <= (1 if stop - first > 1 else 0)
-            all_found &= found
-            counts[stretch.kind] += Counter(planted=1, found=int(found), exact=int(missed == 0), missed_frames=missed)
-            counts["codec " + codec] += Counter(planted=1, found=int(found))
-        counts["recordings"] += Counter(planted=1, found=int(all_found))
-        counts["live"] += Counter(frames=int(live.sum()), left_out=int((live & flags).sum()))
-        counts["live"]["seconds_left_out"] += float((live & flags).sum() / rate)
-        counts["live"]["seconds"] += float(live.sum() / rate)
-    return {name: _with_shares(dict(row)) for name, row in counts.items()} | {
-        "always": {"recall": 1.0, "false alarms": 1.0},
-        "never": {"recall": 0.0, "false alarms": 0.0},
-    }
+
+
+def _stretched(path: Path, generator: np.random.Generator, file: Path) -> Row:
+    total, interval = count_frames(path)
+    rate, count = 1 / interval, min(total, _LONGEST)
+    frames = as_by_a_camera(read(path, int(generator.integers(total - count + 1)), count), generator)
+    kinds = [str(kind) for kind in generator.permutation(KINDS)[: 3 if len(frames) > 60 else 1]]
+    frames, stretches = plant_stretches(frames, rate, kinds, generator)
+    codec = str(generator.choice(list(CODECS)))
+    encode(frames, rate, codec, file)
+    measures = np.stack(_measures(file))
+    flags = left_out(measures, np.arange(len(measures)) / rate, _CUT) > 0
+    live, found = np.ones(len(flags), bool), []
+    for stretch in stretches:
+        first, stop = stretch.first + (stretch.kind == "frozen"), stretch.first + stretch.frames
+        live[stretch.first : stop] = False
+        found.append((stretch.kind, stop - first, int((~flags[first:stop]).sum())))
+    vain = int((live & flags).sum())
+    return {"video": path.stem, "codec": codec, "stretches": found, "rate": rate, "live": int(live.sum()), "vain": vain}
+
+
+def _measures(path: Path) -> list[np.ndarray]:
+    seen, rows = None, []
+    for _, luma, chroma, _ in decoded(path):
+        row, seen = measure(luma, chroma, seen)
+        rows.append(row)
+    return rows
+
+
+def _joined(paths: list[Path], pattern: str) -> dict[str, list[Path]]:
+    recordings: dict[str, list[Path]] = {}
+    for path in paths:
+        match = re.fullmatch(pattern, path.stem)
+        recordings.setdefault(match[1] if match else path.stem, []).append(path)
+    return recordings
+
+
+def _texts(recordings: dict[str, list[Path]], options: argparse.Namespace, rows: _Rows, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(options.texts):
+        name = list(recordings)[number % len(recordings)]
+        file = folder / f"{options.seed}-{number}.mkv"
+        generator = np.random.default_rng([options.seed, 1, number])
+
+        def found(name: str = name, file: Path = file, generator: np.random.Generator = generator) -> Row:
+            if not file.with_suffix(".npz").exists():
+                _write_text(recordings[name], generator, file)
+            return {"video": name, **_text(file)}
+
+        rows.take(f"text {options.seed}-{number}", found)
+
+
+def _write_text(pieces: list[Path], generator: np.random.Generator, file: Path) -> None:
+    """Burn a text into four to six seconds, from all pieces of a recording."""
+    share = int(generator.integers(100, 151)) // len(pieces)
+    parts = []
+    for path in pieces:
+        total = count_frames(path)[0]
+        count = min(share, total)
+        parts.append(read(path, int(generator.integers(total - count + 1)), count))
+    height, width = (min(part.shape[axis] for part in parts) for axis in (1, 2))
+    frames, text = plant_text(np.concatenate([part[:, :height, :width] for part in parts]), generator)
+    codec = str(generator.choice(list(CODECS)))
+    encode(frames, 25, codec, file)
+    facts = {"kind": text.kind, "size": round(text.size, 4), "opacity": text.opacity, "plate": text.plate}
+    with file.with_suffix(".npz").open("wb") as written:
+        np.savez_compressed(written, pixels=text.pixels, facts=json.dumps(facts | {"codec": codec}))
+
+
+def _text(file: Path) -> Row:
+    """How much of a planted text is found."""
+    with np.load(file.with_suffix(".npz")) as stored:
+        pixels, facts = stored["pixels"], json.loads(str(stored["facts"]))
+    kept = sampled(file)
+    height, width = kept[0].shape
+    overlays = find_overlays(evidence(kept), (0, 0, width, height))
+    return facts | {"lines": height} | judged(overlays, pixels[:height, :width])
+
+
+def sampled(path: Path) -> list[np.ndarray]:
+    """Green channels of frames spread as an inspection spreads them."""
+    kept, step = [], 1
+    with av.open(str(path)) as container:
+        for number, frame in enumerate(container.decode(video=0)):
+            if number % step == 0:
+                kept.append(frame.to_ndarray(format="rgb24")[..., 1].copy())
+            if len(kept) == 2 * _SAMPLES:
+                kept, step = kept[::2], 2 * step
+    return kept
+
+
+def judged(overlays: list[Overlay], pixels: np.ndarray) -> Row:
+    """The share of the letters that the boxes hold, boxes elsewhere, and their area beside that of the text's."""
+    boxes = np.zeros(pixels.shape, bool)
+    elsewhere = 0
+    for left, top, width, height in (overlay.box for overlay in overlays):
+        place = np.s_[top : top + height, left : left + width]
+        boxes[place] = True
+        elsewhere += not pixels[place].any()
+    rows, columns = np.flatnonzero(pixels.any(axis=1)), np.flatnonzero(pixels.any(axis=0))
+    own = (rows[-1] + 1 - rows[0]) * (columns[-1] + 1 - columns[0])
+    share = float(boxes[pixels].mean())
+    return {"share": round(share, 3), "elsewhere": elsewhere, "area": round(float(boxes.sum() / own), 2)}
+
+
+def _table(rows: dict[str, Row]) -> dict[str, object]:
+    counts: dict[str, Counter] = defaultdict(Counter)
+    areas = [row["area"] for name, row in rows.items() if name.startswith("text ") and row["share"] >= _FOUND]
+    for row in (row for name, row in rows.items() if name.startswith("stretches ")):
+        for kind, frames, missed in row["stretches"]:
+            found = missed <= (1 if frames > 1 else 0)
+            counts[kind] += Counter(planted=1, found=int(found), exact=int(missed == 0))
+            counts[f"codec {row['codec']}"] += Counter(planted=1, found=int(found))
+        counts["live"]["seconds"] += row["live"] / row["rate"]
+        counts["live"]["seconds_left_out"] += row["vain"] / row["rate"]
+    for row in (row for name, row in rows.items() if name.startswith("text ")):
+        one = Counter(planted=1, found=int(row["share"] >= _FOUND), touched=int(row["share"] > 0))
+        one["elsewhere"] += row["elsewhere"] > 0
+        size = "2.5 to 5 %" if row["size"] < 0.05 else "5 to 10 %" if row["size"] < 0.1 else "10 to 15 %"
+        plate = "on a plate" if row["plate"] else "without a plate"
+        names = ("all", row["kind"], f"opacity {row['opacity']}", f"size {size}", plate, f"in {row['video']}")
+        for name in names:
+            counts[f"texts: {name}"] += one
+    table: dict[str, object] = {name: _with_shares(dict(row)) for name, row in sorted(counts.items())}
+    if areas:
+        table["texts: area of boxes / of text"] = {"median": float(np.median(areas))}
+    table |= {name: row for name, row in rows.items() if name.startswith("as it is")}
+    return table | {"always": {"recall": 1.0, "false alarms": 1.0}, "never": {"recall": 0.0, "false alarms": 0.0}}
 
 
 def _with_shares(row: dict) -> dict:
@@ -135,54 +286,6 @@ def _with_shares(row: dict) -> dict:
     if "seconds" in row:
         row["false alarms"] = round(row["seconds_left_out"] / row["seconds"], 5)
     return row
-
-
-def _joined(videos: list[Video], pattern: str) -> list[Video]:
-    recordings: dict[str, list[Video]] = {}
-    for video in videos:
-        match = re.fullmatch(pattern, video.name)
-        recordings.setdefault(match[1] if match else video.name, []).append(video)
-    return [
-        Video(name, np.concatenate([piece.frames for piece in pieces]), np.concatenate([p.times for p in pieces]))
-        for name, pieces in recordings.items()
-    ]
-
-
-def _texts(recordings: list[Video], wanted: int, file: Path, generator: np.random.Generator) -> dict[str, dict]:
-    counts: dict[str, Counter] = defaultdict(Counter)
-    for number in range(wanted):
-        recording = recordings[number % len(recordings)]
-        frames, text = plant_text(spread(recording.frames), generator)
-        codec = str(generator.choice(list(CODECS)))
-        encode(frames, 25, codec, file)
-        frames = np.stack([rgb for *_, rgb in decoded(file)])
-        overlays = find_overlays(evidence(frames), (0, 0, frames.shape[2], frames.shape[1]))
-        covered = _covered(overlays, text, frames.shape[1:3])
-        found = covered >= (0.5 if text.changing else 0.75)
-        elsewhere = sum(not _touches(overlay.box, text.box) for overlay in overlays)
-        row = Counter(planted=1, touched=int(covered > 0), found=int(found), elsewhere=elsewhere)
-        for name in ("texts", f"opacity {text.opacity:.1f}", _size_class(text), "clocks" if text.changing else "fixed"):
-            counts[name] += row
-        counts[f"text in {recording.name}"] += row
-    return {name: _with_shares(dict(row)) for name, row in sorted(counts.items())}
-
-
-def _size_class(text: Text) -> str:
-    return "size " + ("2.5 to 5 %" if text.size < 0.05 else "5 to 10 %" if text.size < 0.1 else "10 to 15 %")
-
-
-def _covered(overlays: list[Overlay], text: Text, size: tuple[int, int]) -> float:
-    """The share of the text's box that is covered."""
-    mask = np.zeros(size, bool)
-    for overlay in overlays:
-        left, top, width, height = overlay.box
-        mask[top : top + height, left : left + width] |= overlay.mask
-    left, top, width, height = text.box
-    return float(mask[top : top + height, left : left + width].mean())
-
-
-def _touches(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
-    return all(one[i] < other[i] + other[i + 2] and other[i] < one[i] + one[i + 2] for i in (0, 1))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Recordings with planted faults: black, blank and frozen stretches, and burned-in texts, for benchmarks/cuts.py."""
 
+import itertools
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,8 +11,10 @@ import imageio_ffmpeg
 import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from scipy import ndimage
 
 Array = np.ndarray
+Colour = tuple[int, int, int]
 
 CODECS = {
     "x264 crf 18": ("libx264", "-crf", "18"),
@@ -37,21 +40,19 @@ _WORDS = (
     "F 54y",
 )
 _INKS = ((255, 255, 255), (255, 230, 0), (0, 230, 0), (20, 20, 20))
-# A text that changes the green channel by less than this in half of the frames is not seen, levels.
+_MAKERS = ("OLYMPUS", "STORZ", "Fujinon", "PENTAX")
+TEXTS = {"text": 0.35, "block": 0.25, "clock": 0.25, "logo": 0.15}
+"""Kinds of texts, and how often each is planted."""
+# Letters have at least this height, pixels; a smaller share of a small picture is planted into an enlarged one.
+_LETTERS = 10
+# A text differs from the ground around it by at least this much in green, levels, and as often as this as its noise.
 _READABLE = 25
+_ABOVE_NOISE = 3
+# What has as much ink as this is part of a letter.
+_INKED = 0.25
 _FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 _COLOURS = ((0, 0, 255), (0, 0, 160), (128, 128, 128), (255, 255, 255), (0, 128, 0), (70, 70, 90), (120, 0, 120))
 _BARS = ((235, 235, 235), (235, 235, 0), (0, 235, 235), (0, 235, 0), (235, 0, 235), (235, 0, 0), (0, 0, 235), (0, 0, 0))
-
-
-@dataclass(frozen=True)
-class Video:
-    """A real video, decoded once."""
-
-    name: str
-    frames: Array
-    """(T, H, W, 3) uint8."""
-    times: Array
 
 
 @dataclass(frozen=True)
@@ -63,12 +64,17 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Text:
-    """A text that was planted; ``size`` and ``box`` as in ``draw_text``."""
+    """A text that was planted."""
 
+    kind: str
+    """Of ``TEXTS``."""
     size: float
+    """Height of a line (ascent and descent) as a share of the frame's."""
     opacity: float
-    changing: bool
-    box: tuple[int, int, int, int]
+    plate: bool
+    """Whether a plate lies behind it."""
+    pixels: Array
+    """bool (H, W): its letters, of all frames."""
 
 
 def decoded(path: Path) -> Iterator[tuple[float, Array, tuple[Array, ...], Array]]:
@@ -80,9 +86,18 @@ def decoded(path: Path) -> Iterator[tuple[float, Array, tuple[Array, ...], Array
             yield time, luma, tuple(chroma), frame.to_ndarray(format="rgb24")
 
 
-def read(path: Path) -> Video:
-    items = [(time, rgb) for time, _, _, rgb in decoded(path)]
-    return Video(path.stem, np.stack([rgb for _, rgb in items]), np.array([time for time, _ in items]))
+def count_frames(path: Path) -> tuple[int, float]:
+    """How many frames a file has, and the usual time from one to the next, s."""
+    with av.open(str(path)) as container:
+        times = [frame.time for frame in container.decode(video=0)]
+    return len(times), float(np.median(np.diff([time for time in times if time is not None])))
+
+
+def read(path: Path, first: int, count: int) -> Array:
+    """Frames ``first`` to ``first + count - 1``, (count, H, W, 3) uint8."""
+    with av.open(str(path)) as container:
+        frames = itertools.islice(container.decode(video=0), first, first + count)
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in frames])
 
 
 def encode(frames: Array, rate: float, codec: str, path: Path) -> None:
@@ -98,18 +113,15 @@ def encode(frames: Array, rate: float, codec: str, path: Path) -> None:
     subprocess.run(command, input=data, check=True)
 
 
-def excerpt(video: Video, generator: np.random.Generator, longest: int = 110) -> Array:
-    """Some consecutive frames: now and then enlarged, with the noise of a camera."""
-    count = min(len(video.frames), longest)
-    first = generator.integers(len(video.frames) - count + 1)
-    frames = video.frames[first : first + count]
+def as_by_a_camera(frames: Array, generator: np.random.Generator) -> Array:
+    """The frames as they are, or, one time in four where they are small, enlarged and with the noise of a camera."""
     if frames.shape[1] > 300 or generator.random() > 0.25:
-        return frames.copy()
+        return frames
     size = (frames.shape[2] * 5 // 2, frames.shape[1] * 5 // 2)
     frames = np.stack([np.array(Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC)) for frame in frames])
-    noise = generator.normal(0, generator.uniform(1, 4), (8, *frames.shape[1:3], 1))
-    noisy = [frame + noise[generator.integers(8)] for frame in frames]
-    return np.clip(noisy, 0, 255).astype(np.uint8)
+    noise = generator.normal(0, generator.uniform(1, 4), (8, *frames.shape[1:3], 1)).astype(np.float32)
+    noisy = [np.clip(frame + noise[generator.integers(8)], 0, 255).astype(np.uint8) for frame in frames]
+    return np.stack(noisy)
 
 
 def plant_stretches(
@@ -187,42 +199,117 @@ def _run_clock(frames: Array, stretches: list[Stretch], generator: np.random.Gen
             draw_text(frames[number], text, 0.05, place)
 
 
-def spread(frames: Array, count: int = 24) -> Array:
-    """``count`` frames, evenly from all of them."""
-    return frames[np.unique(np.linspace(0, len(frames) - 1, count).astype(int))]
-
-
 def plant_text(frames: Array, generator: np.random.Generator) -> tuple[Array, Text]:
-    """Frames of at least 400 lines with a text that can be read."""
-    if frames.shape[1] < 300:
-        factor = 2.5 if generator.random() < 0.7 else 4
-        size = (int(frames.shape[2] * factor) // 2 * 2, int(frames.shape[1] * factor) // 2 * 2)
-        frames = np.stack([np.array(Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC)) for frame in frames])
-    while True:
-        planted, text = _drawn(frames, generator)
-        left, top, width, height = text.box
-        change = np.abs(planted[..., 1].astype(np.int16) - frames[..., 1])[:, top : top + height, left : left + width]
-        if np.median([np.percentile(one, 90) for one in change]) >= _READABLE:
-            return planted, text
-
-
-def _drawn(frames: Array, generator: np.random.Generator) -> tuple[Array, Text]:
-    planted = frames.copy()
+    """Frames with a text that can be read, enlarged where its letters would be too small."""
     size = float(np.exp(generator.uniform(np.log(0.025), np.log(0.15))))
-    opacity = float(generator.choice([0.4, 0.6, 0.8, 1.0]))
-    colour = _INKS[generator.integers(len(_INKS))]
-    plate = None if generator.random() > 0.3 else (220, 220, 220) if max(colour) < 100 else (0, 0, 0)
-    changing = bool(generator.random() < 0.25)
-    place, words = tuple(generator.random(2)), str(generator.choice(_WORDS))
-    font = str(generator.choice(["DejaVuSans", "DejaVuSans-Bold", "DejaVuSansMono", "DejaVuSerif"]))
-    boxes = []
-    for number, frame in enumerate(planted):
-        text = f"10:{number // 25:02}:{number % 25 * 4:02}" if changing else words
-        boxes.append(draw_text(frame, text, size, place, colour, opacity, plate, font))
-    lefts, tops, widths, heights = np.array(boxes).T
-    left, top = int(lefts.min()), int(tops.min())
-    box = (left, top, int((lefts + widths).max()) - left, int((tops + heights).max()) - top)
-    return planted, Text(size, opacity, changing, box)
+    lines = _LETTERS / size
+    if frames.shape[1] < lines:
+        scale = lines / frames.shape[1]
+        wide, high = (int(np.ceil(side * scale / 2)) * 2 for side in (frames.shape[2], frames.shape[1]))
+        enlarged = (Image.fromarray(frame).resize((wide, high), Image.Resampling.BICUBIC) for frame in frames)
+        frames = np.stack([np.array(frame) for frame in enlarged])
+    kind = str(generator.choice(list(TEXTS), p=list(TEXTS.values())))
+    while True:
+        opacity = float(generator.choice([0.4, 0.6, 0.8, 1.0]))
+        colour = _INKS[generator.integers(len(_INKS))]
+        plate = None if generator.random() > 0.3 else (220, 220, 220) if max(colour) < 100 else (0, 0, 0)
+        font = str(generator.choice(["DejaVuSans", "DejaVuSans-Bold", "DejaVuSansMono", "DejaVuSerif"]))
+        place = (float(generator.random()), float(generator.random()))
+        inks = _inks(kind, len(frames), frames.shape[1:3], size, place, font, generator)
+        if _readable(frames, inks, colour, opacity, plate):
+            break
+    planted = np.stack([_burned(frame, ink, colour, opacity, plate) for frame, ink in zip(frames, inks, strict=True)])
+    pixels = np.zeros(frames.shape[1:3], bool)
+    for ink in {id(ink): ink for ink in inks}.values():
+        pixels |= ink > _INKED
+    return planted, Text(kind, size, opacity, plate is not None, pixels)
+
+
+def _inks(
+    kind: str, count: int, shape: tuple[int, ...], size: float, place: tuple[float, float], font: str,
+    generator: np.random.Generator,
+) -> list[Array]:  # fmt: skip
+    """How much ink each pixel has in each frame, 0 to 1; one array for all where nothing changes."""
+    if kind == "clock":
+        first = int(generator.integers(36000))
+        texts = [hour(first + n) for n in range(count)]
+        return [_ink(shape, text, size, place, font) for text in texts]
+    if kind == "block":
+        words = "\n".join(generator.choice(_WORDS, int(generator.integers(2, 4)), replace=False))
+        return [_ink(shape, words, size, place, font)] * count
+    if kind == "logo":
+        return [_logo(shape, str(generator.choice(_MAKERS)), size, place, font)] * count
+    return [_ink(shape, str(generator.choice(_WORDS)), size, place, font)] * count
+
+
+def hour(number: int) -> str:
+    """What a clock shows in a frame of 25 in a second."""
+    seconds = number // 25
+    return f"{seconds // 3600 + 9:02}:{seconds // 60 % 60:02}:{seconds % 60:02}:{number % 25 * 4:02}"
+
+
+def _ink(shape: tuple[int, ...], text: str, size: float, place: tuple[float, float], font: str) -> Array:
+    height, width = shape
+    letters = ImageFont.truetype(_FONTS / f"{font}.ttf", max(6, round(0.86 * size * height)))
+    image = Image.new("L", (width, height))
+    drawing = ImageDraw.Draw(image)
+    left, top, right, bottom = drawing.multiline_textbbox((0, 0), text, font=letters)
+    x = int(min(place[0] * width, max(0, width - (right - left) - 2)))
+    y = int(min(place[1] * height, max(0, height - (bottom - top) - 2)))
+    drawing.multiline_text((x - left, y - top), text, fill=255, font=letters)
+    return np.asarray(image, np.float32) / 255
+
+
+def _logo(shape: tuple[int, ...], name: str, size: float, place: tuple[float, float], font: str) -> Array:
+    """A ring with a bar through it, before a maker's name."""
+    height, width = shape
+    side = round(1.3 * size * height)
+    named = _ink(shape, name, size, (0, 0), font)
+    rows, columns = np.nonzero(named)
+    letters = named[: rows.max() + 1, : columns.max() + 1]
+    whole = np.zeros((max(side, len(letters)), side * 5 // 4 + letters.shape[1]), np.float32)
+    whole[: len(letters), side * 5 // 4 :] = letters
+    image = Image.new("L", (side, side))
+    drawing = ImageDraw.Draw(image)
+    drawing.ellipse((0, 0, side - 1, side - 1), outline=255, width=max(1, side // 7))
+    drawing.line((side // 5, side * 4 // 5, side * 4 // 5, side // 5), fill=255, width=max(1, side // 7))
+    whole[:side, :side] = np.asarray(image, np.float32) / 255
+    ink = np.zeros(shape, np.float32)
+    x, y = int(place[0] * max(0, width - whole.shape[1])), int(place[1] * max(0, height - whole.shape[0]))
+    part = whole[: height - y, : width - x]
+    ink[y : y + part.shape[0], x : x + part.shape[1]] = part
+    return ink
+
+
+def _burned(frame: Array, ink: Array, colour: Colour, opacity: float, plate: Colour | None) -> Array:
+    """The frame with a text in it."""
+    rows, columns = np.nonzero(ink > _INKED)
+    pad = 2 + (rows.max() - rows.min()) // 8
+    box = np.s_[max(0, rows.min() - pad) : rows.max() + pad, max(0, columns.min() - pad) : columns.max() + pad]
+    part = frame[box].astype(np.float32)
+    ground = part if plate is None else np.broadcast_to(np.float32(plate), part.shape)
+    above = ground + ink[box][..., None] * (np.float32(colour) - ground)
+    burned = frame.copy()
+    burned[box] = np.rint(part + opacity * (above - part)).astype(np.uint8)
+    return burned
+
+
+def _readable(frames: Array, inks: list[Array], colour: Colour, opacity: float, plate: Colour | None) -> bool:
+    """Whether the letters differ from what lies beside them by more than that differs in itself."""
+    clear = []
+    for number in range(0, len(frames), max(1, len(frames) // 9)):
+        frame, ink = frames[number], inks[number]
+        burned = _burned(frame, ink, colour, opacity, plate)[..., 1].astype(np.float32)
+        full = ink > 0.8
+        ground = ndimage.binary_dilation(full, iterations=4) & (ink < 0.05)
+        contrast = abs(float(burned[full].mean()) - float(burned[ground].mean()))
+        noise = float(
+            (burned - ndimage.uniform_filter(burned, 5))[
+                ndimage.binary_erosion(ink < 0.01, iterations=4) & ndimage.binary_dilation(full, iterations=10)
+            ].std()
+        )
+        clear.append(contrast >= max(_READABLE, _ABOVE_NOISE * noise))
+    return float(np.mean(clear)) >= 0.6
 
 
 def draw_text(

@@ -23,10 +23,13 @@ from scipy.sparse.linalg import splu
 
 from lvdm.data.crop import Box
 
+Place = tuple[int, int, int, int]
+"""Top, bottom, left and right of a rectangle in an evidence image."""
+
 # Evidence is kept at a shorter side of about this, pixels: letters of a fortieth of the height have 12 there.
 _SHORT_SIDE = 480
 # A share of the frames that may hide a text: in a highlight, behind smoke.
-_HIDDEN = 0.2
+_HIDDEN = 0.45
 # Gradients are kept in halves of a level per pixel.
 _SCALE = 2.0
 _ZERO = 128
@@ -38,15 +41,31 @@ _STEADY_SHARE = 0.5
 _WINDOWS = (0.03, 0.06, 0.12)
 _DENSE = 0.2
 _CANCELLED = 0.5
-# A text has at least this many pixels of steady edges, as a share of the squared height, and at least so many.
+# Texts are looked for among all steady edges, and among the clear ones, which a resting scene has fewer of.
+_LEVELS = (3.0, 9.0)
+# A text has at least this many pixels of steady edges, as a share of the squared height, and at least so many; and
+# covers at most this share of the picture.
 _LEAST = 0.0006
 _FEWEST = 16
-# The median of its steady edges, levels per pixel; and the share of its edges that are steady: more if they are weak.
-_CLEAR = 7.0
-_INSIDE, _INSIDE_STRONG, _STRONG = 0.4, 0.3, 14.0
-# Shares of the edges that are steady around a text, and how far around, as a share of the height.
+_LARGEST = 0.4
+# The share of its edges that are steady; and how much of them runs the other way, squared: a slit has none.
+_INSIDE = 0.3
+_BOTH = 0.08
+# The median of its steady edges, levels per pixel, is at least this, and more where edges around it are steady too.
+_CLEAR, _CLEARER = 6.0, 60.0
+# The share of the edges that are steady around a text, at most, and how far around, as a share of the height.
 _STEADY_AROUND = 0.4
 _AROUND = 0.12
+_FEW_AROUND = 20.0
+# In a slow scene, of whose edges at least this share moves beside one that rests, a text is this often as
+# clear as three in four edges around it.
+_SLOW, _STANDS_OUT, _CLEAR_IN_SLOW = 0.13, 2.6, 10.0
+# A text goes on where columns or rows beside it hold this share of steady edges, and as often as this as the picture.
+_BESIDE, _BESIDE_AROUND = 0.08, 3.0
+_GROWTHS = 6
+_PASSES = 3
+# A line is at most this high, as a share of the height.
+_LINE = 0.15
 # The rim of the picture, on either side, as a share of the height.
 _RIM = 0.04
 _ACTIVE = 1.0
@@ -119,16 +138,34 @@ def find_overlays(found: Evidence, box: Box) -> list[Overlay]:
     inside = np.zeros(steady.shape, bool)
     left, top, width, height = (round(value / found.factor) for value in box)
     inside[top : top + height, left : left + width] = True
-    edges = (activity >= _EDGE) & ~_rim(activity)
-    resting = (steady >= _STEADY) & (steady >= _STEADY_SHARE * activity) & ~_rim(activity)
-    dense = _dense(across * resting, down * resting, resting)
-    labels, _ = ndimage.label(ndimage.binary_closing(dense, iterations=max(1, len(dense) // 60)) | dense)
-    masks = []
-    for number, place in enumerate(ndimage.find_objects(labels), start=1):
-        piece = labels == number
-        if (piece & inside).any() and _is_overlay(piece, place, steady, resting, edges):
-            masks.append(_completed(piece, activity))
-    return _overlays(masks, inside, found.factor)
+    stays = (steady >= _STEADY) & (steady >= _STEADY_SHARE * activity)
+    moves = (activity >= _EDGE) & ~stays
+    rim = _rim(activity)
+    candidates = []
+    for level in _LEVELS:
+        resting = stays & (steady >= level) & ~rim
+        dense = _dense(across * resting, down * resting, resting)
+        labels, _ = ndimage.label(ndimage.binary_closing(dense, iterations=max(1, len(dense) // 60)) | dense)
+        for number, place in enumerate(ndimage.find_objects(labels), start=1):
+            piece = labels[place] == number
+            if (piece & inside[place]).any() and _may_be(piece, place, across, down, resting, moves & ~rim):
+                candidates.append((piece, place, float(np.median(steady[place][piece & resting[place]]))))
+    places: list[Place] = []
+    stays_around, moves_around = stays & ~rim, moves & ~rim
+    # One text beside another is no still scene: what was found is taken away, and the rest is looked at again.
+    for _ in range(_PASSES):
+        rest = []
+        for piece, place, strength in candidates:
+            if _stands_out(piece, place, strength, steady, stays_around, moves_around):
+                places.append(_completed(place, stays, activity))
+            else:
+                rest.append((piece, place, strength))
+        if len(rest) == len(candidates):
+            break
+        candidates = rest
+        for top, bottom, left, right in places:
+            stays_around[top:bottom, left:right] = moves_around[top:bottom, left:right] = False
+    return _overlays(places, inside, found.factor)
 
 
 def cover(frames: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -211,56 +248,107 @@ def _rim(activity: np.ndarray) -> np.ndarray:
     return grown & ~ndimage.binary_erosion(picture, iterations=width, border_value=1)
 
 
-def _is_overlay(
-    piece: np.ndarray, place: tuple[slice, ...], steady: np.ndarray, resting: np.ndarray, edges: np.ndarray
+def _may_be(
+    piece: np.ndarray,
+    place: tuple[slice, ...],
+    across: np.ndarray,
+    down: np.ndarray,
+    resting: np.ndarray,
+    moves: np.ndarray,
 ) -> bool:
-    height = len(piece)
-    own = piece & resting
-    if own.sum() < max(_FEWEST, _LEAST * height**2):
+    """Whether a piece, bool of the size of ``place``, has as many steady edges as a text, in all directions."""
+    own = piece & resting[place]
+    count, height = int(own.sum()), len(across)
+    if count < max(_FEWEST, _LEAST * height**2) or piece.sum() > _LARGEST * across.size:
         return False
-    strength = np.median(steady[own])
-    share = own.sum() / (piece & (edges | resting)).sum()
-    if strength < _CLEAR or share < (_INSIDE_STRONG if strength >= _STRONG else _INSIDE):
+    if count < _INSIDE * (piece & (moves[place] | resting[place])).sum():
         return False
+    both = [float((gradient[place][own] ** 2).sum()) for gradient in (across, down)]
+    return min(both) >= _BOTH * max(both)
+
+
+def _stands_out(
+    piece: np.ndarray,
+    place: tuple[slice, ...],
+    strength: float,
+    steady: np.ndarray,
+    stays: np.ndarray,
+    moves: np.ndarray,
+) -> bool:
+    """Whether the picture moves around a piece, or rests, but with much weaker edges."""
+    height, width = stays.shape
     reach = max(4, round(_AROUND * height))
-    rows, columns = (slice(max(0, part.start - reach), part.stop + reach) for part in place)
-    gap = ndimage.binary_dilation(piece[rows, columns], iterations=max(2, reach // 6))
-    around = edges[rows, columns] & ~gap
-    return bool(not around.any() or resting[rows, columns][around].mean() <= _STEADY_AROUND)
+    beside = tuple(
+        slice(max(0, part.start - reach), min(side, part.stop + reach))
+        for part, side in zip(place, (height, width), strict=True)
+    )
+    own = np.zeros((beside[0].stop - beside[0].start, beside[1].stop - beside[1].start), bool)
+    inner = tuple(slice(p.start - o.start, p.stop - o.start) for p, o in zip(place, beside, strict=True))
+    own[inner] = piece
+    around = ~ndimage.binary_dilation(own, iterations=max(2, reach // 6))
+    still, moving = (int((edges[beside] & around).sum()) for edges in (stays, moves))
+    # Of few edges around it nothing can be told: some may be its own.
+    share = min(still / max(still + moving, 1), _FEW_AROUND * still / max(int(around.sum()), 1))
+    if share <= _STEADY_AROUND and strength >= _CLEAR + _CLEARER * share:
+        return True
+    # Much of a slow scene rests as well, but few of its edges are as clear as a text.
+    if moving < _SLOW * still or strength < _CLEAR_IN_SLOW:
+        return False
+    return strength >= _STANDS_OUT * float(np.percentile(steady[beside][stays[beside] & around], 75))
 
 
-def _completed(piece: np.ndarray, activity: np.ndarray) -> np.ndarray:
-    """The piece with the letters beside it that change, as those of a clock do, and with a margin."""
-    rows = np.flatnonzero(piece.any(axis=1))
-    columns = np.flatnonzero(piece.any(axis=0))
-    height = rows[-1] + 1 - rows[0]
-    line = slice(rows[0], rows[-1] + 1)
-    # A letter that changes has edges half as dense as its neighbours at least, in the mean over the line's height.
-    density = ndimage.uniform_filter1d(activity[line].mean(axis=0), max(3, height // 2))
-    busy = density >= 0.6 * density[columns].mean()
-    first, last = columns[0], columns[-1]
-    furthest = 3 * height
-    while first > 0 and busy[first - 1] and columns[0] - first < furthest:
-        first -= 1
-    while last + 1 < len(busy) and busy[last + 1] and last - columns[-1] < furthest:
-        last += 1
-    whole = piece.copy()
-    whole[line, first : last + 1] = True
-    return ndimage.binary_dilation(whole, iterations=max(2, round(_MARGIN * len(piece))))
+def _completed(place: tuple[slice, ...], stays: np.ndarray, activity: np.ndarray) -> Place:
+    """Top, bottom, left and right of a text, with the letters and lines beside it that are weaker, or change."""
+    height = len(stays)
+    top, bottom, left, right = place[0].start, place[0].stop, place[1].start, place[1].stop
+    least = max(_BESIDE, _BESIDE_AROUND * float(stays.mean()))
+    for _ in range(_GROWTHS):
+        before = (top, bottom, left, right)
+        line = min(bottom - top, round(_LINE * height))
+        columns = stays[top:bottom].mean(axis=0) >= least
+        left, right = _grown(left, right, columns, line)
+        left, right = _grown(left, right, _busy(activity[top:bottom], left, right), line // 2, 3 * line)
+        rows = stays[:, left:right].mean(axis=1) >= least
+        top, bottom = _grown(top, bottom, rows, line * 2 // 3)
+        if before == (top, bottom, left, right):
+            break
+    margin = max(2, round(_MARGIN * height))
+    return max(0, top - margin), bottom + margin, max(0, left - margin), right + margin
 
 
-def _overlays(masks: list[np.ndarray], inside: np.ndarray, factor: int) -> list[Overlay]:
-    """Overlays of masks, those that touch put together."""
-    if not masks:
-        return []
-    labels, _ = ndimage.label(np.logical_or.reduce(masks) & inside)
+def _busy(line: np.ndarray, left: int, right: int) -> np.ndarray:
+    """Columns with edges half as dense as in a text: letters that change, as those of a clock do."""
+    density = ndimage.uniform_filter1d(line.mean(axis=0), max(3, len(line) // 2))
+    return density >= max(0.6 * float(density[left:right].mean()), 1.5 * float(np.median(density)))
+
+
+def _grown(first: int, stop: int, flags: np.ndarray, gap: int, furthest: int | None = None) -> tuple[int, int]:
+    """The range ``first`` to ``stop`` with flags on either side that follow within ``gap``."""
+    least, most = (0, len(flags)) if furthest is None else (first - furthest, stop + furthest)
+    while (near := np.flatnonzero(flags[max(0, first - gap, least) : first])).size:
+        first = max(0, first - gap, least) + int(near[0])
+    while (near := np.flatnonzero(flags[stop : min(stop + gap, most)])).size:
+        stop += int(near[-1]) + 1
+    return first, stop
+
+
+def _overlays(places: list[Place], inside: np.ndarray, factor: int) -> list[Overlay]:
+    """Overlays of rectangles (top, bottom, left, right), those that touch put together."""
+    covered = np.zeros(inside.shape, bool)
+    for _ in range(len(places)):
+        for top, bottom, left, right in places:
+            covered[top:bottom, left:right] = True
+        joined = [(r.start, r.stop, c.start, c.stop) for r, c in ndimage.find_objects(ndimage.label(covered)[0])]
+        if joined == places:
+            break
+        places = joined
     rim = inside & ~ndimage.binary_erosion(inside, iterations=max(2, round(_AT_BORDER * len(inside))))
     overlays = []
-    for number, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
-        mask = labels[rows, columns] == number
-        box = tuple(int(value) * factor for value in (columns.start, rows.start, mask.shape[1], mask.shape[0]))
-        full = np.kron(mask, np.ones((factor, factor), bool)) if factor > 1 else mask
-        overlays.append(Overlay(box, full, bool((mask & rim[rows, columns]).any())))
+    for rows, columns in ndimage.find_objects(ndimage.label(covered & inside)[0]):
+        height, width = rows.stop - rows.start, columns.stop - columns.start
+        box = tuple(int(value) * factor for value in (columns.start, rows.start, width, height))
+        mask = np.ones((height * factor, width * factor), bool)
+        overlays.append(Overlay(box, mask, bool(rim[rows, columns].any())))
     return overlays
 
 

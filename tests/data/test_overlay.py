@@ -109,10 +109,28 @@ def test_a_resting_shaft_is_no_overlay(scene):
     assert find_overlays(evidence(frames), WHOLE) == []
 
 
-def test_where_nothing_moves_nothing_is_said(scene):
+def test_where_nothing_moves_only_what_is_much_clearer_than_the_scene_is_told(scene):
     noise = np.random.default_rng(1).normal(0, 2, (24, HEIGHT, WIDTH, 1))
     still = [np.clip(scene[0] + one, 0, 255).astype(np.uint8) for one in noise]
-    assert find_overlays(evidence(written(still, "ID 4711", (100, 100))[0]), WHOLE) == []
+    assert find_overlays(evidence(still), WHOLE) == []
+    assert find_overlays(evidence(written(still, "ID 4711", (100, 100), opacity=0.2)[0]), WHOLE) == []
+
+
+def test_a_slit_is_no_text_though_it_stays(scene):
+    frames = [frame.copy() for frame in scene]
+    for frame in frames:
+        frame[60:250, 200:212] = 40
+    assert find_overlays(evidence(frames), WHOLE) == []
+
+
+def test_lines_of_one_block_and_a_text_beside_another_are_covered_whole(scene):
+    frames, block = written(scene, "DOE, JANE\n2019-03-04\nF 54y", (30, 60), 18)
+    frames, other = written(frames, "ID 4711", (220, 70), 18, colour=(255, 230, 0))
+    overlays = find_overlays(evidence(frames), WHOLE)
+    assert covered(overlays, block) == 1
+    assert covered(overlays, other) == 1
+    assert all(overlay.mask.all() for overlay in overlays)
+    assert full(overlays).mean() < 0.35
 
 
 def test_only_texts_inside_the_crop_box_count_and_the_rim_is_told(scene):
