@@ -1,6 +1,7 @@
 """What is made of a recording: its pieces, cropped, treated and scaled, as lossless frames. Frames are uint8 RGB."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import repeat
@@ -21,6 +22,10 @@ from lvdm.data.process import VideoError
 from lvdm.data.recording import Decoded, opened
 from lvdm.data.video import write_ffv1
 from lvdm.progress import Progress
+from lvdm.read_ahead import read_ahead
+
+# Frames that are decoded while earlier ones are filtered and written.
+_AHEAD = 4
 
 # Frames are counted within a graph of filters, so its unit of time is any.
 _TICK = Fraction(1, 25)
@@ -76,17 +81,20 @@ def read_recording(path: Path) -> Iterator[np.ndarray]:
 def _treated(path: Path, found: Inspection, extraction: Extraction, progress: Progress) -> Iterator[np.ndarray]:
     """The frames that are written, uint8 (H, W, 3)."""
     with opened(path, found.threads) as recording:
-        frames = enumerate(_checked(path, recording.frames(), found, recording.stream))
-        for piece in extraction.pieces:
-            format = found.formats[found.format_of[piece.first]]
-            repeats = _repeats(found.times[piece.first : piece.stop], extraction.fps)
-            treatment = _treatment(piece, format, found, extraction)
-            # A deinterlacer needs the frames around those that are wanted.
-            pushed = repeats >= 0 if treatment.deinterlaces(format) else repeats > 0
-            hide = _hider(extraction, format)
-            pictures = _filtered(piece, frames, Filter(format, treatment, _TICK), pushed, progress)
-            for picture, count in zip(pictures, repeats[pushed], strict=True):
-                yield from repeat(hide(picture), count)
+        checked = _checked(path, recording.frames(), found, recording.stream)
+        # Closed before the recording is: its thread decodes.
+        with closing(read_ahead(checked, _AHEAD)) as decoded:
+            frames = enumerate(decoded)
+            for piece in extraction.pieces:
+                format = found.formats[found.format_of[piece.first]]
+                repeats = _repeats(found.times[piece.first : piece.stop], extraction.fps)
+                treatment = _treatment(piece, format, found, extraction)
+                # A deinterlacer needs the frames around those that are wanted.
+                pushed = repeats >= 0 if treatment.deinterlaces(format) else repeats > 0
+                hide = _hider(extraction, format)
+                pictures = _filtered(piece, frames, Filter(format, treatment, _TICK), pushed, progress)
+                for picture, count in zip(pictures, repeats[pushed], strict=True):
+                    yield from repeat(hide(picture), count)
 
 
 def _treatment(piece: Piece, format: Format, found: Inspection, extraction: Extraction) -> Treatment:
