@@ -141,7 +141,7 @@ def _seen(path: Path) -> Row:
 
 
 def _stretches(paths: list[Path], options: argparse.Namespace, rows: _Rows, file: Path) -> None:
-    planted = Counter({kind: 0 for kind in KINDS})
+    planted = Counter(dict.fromkeys(KINDS, 0))
     number = 0
     while min(planted.values()) < options.stretches:
         generator = np.random.default_rng([options.seed, 0, number])

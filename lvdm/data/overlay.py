@@ -1,13 +1,15 @@
 """Texts and logos that are burned into a recording: found, because they stay while the picture moves, and covered.
 
 Where a text lies over a picture, half transparent or not, it adds the same edges to every frame, while the edges of
-the scene come and go. Of a few dozen frames, taken evenly from a recording, each pixel's **steady edge** is kept: the
-part of its brightness gradient that four in five frames have at least. It is about nothing where the picture moves.
+the scene come and go. Of a few dozen frames, taken evenly from a recording, each pixel's **steady edge** is kept: about
+the median of its brightness gradient. It is about nothing where the picture moves.
 
 A text is a place that is dense with steady edges which cancel out: a stroke has two sides. The rim of the endoscopic
-picture, a vignette, or the shaft of an instrument at rest is one long edge, whose gradients add up. And a place counts
-only if the picture around it moves: of its own edges most are steady, of those around it few are. Where the camera
-stands still nothing can be told, and nothing is said; another recording of the group may tell.
+picture, a vignette, or the shaft of an instrument at rest is one long edge, whose gradients add up; a slit has edges in
+one direction only. And a place counts only if the picture around it moves, or, in a slow scene, has much weaker edges;
+other places of the kind beside it are not counted as scene. The whole rectangle is covered, with the weaker letters,
+changing digits and lines that go on beside it. Where the camera stands still little can be told; another recording of
+the group may tell.
 
 The idea that the gradient of a watermark survives a median over many pictures is from Dekel, Rubinstein, Liu and
 Freeman, On the effectiveness of visible watermarks, CVPR 2017. The fill solves Laplace's equation, so that a covered
@@ -28,7 +30,7 @@ Place = tuple[int, int, int, int]
 
 # Evidence is kept at a shorter side of about this, pixels: letters of a fortieth of the height have 12 there.
 _SHORT_SIDE = 480
-# A share of the frames that may hide a text: in a highlight, behind smoke.
+# A share of the frames that may hide a text, in a highlight or behind smoke. With less, weak texts are lost.
 _HIDDEN = 0.45
 # Gradients are kept in halves of a level per pixel.
 _SCALE = 2.0
@@ -63,7 +65,9 @@ _SLOW, _STANDS_OUT, _CLEAR_IN_SLOW = 0.13, 2.6, 10.0
 # A text goes on where columns or rows beside it hold this share of steady edges, and as often as this as the picture.
 _BESIDE, _BESIDE_AROUND = 0.08, 3.0
 _GROWTHS = 6
+# How often the rest is looked at again; how clear a neighbour is that may be a text too, beside a candidate.
 _PASSES = 3
+_AS_CLEAR = 0.6
 # A line is at most this high, as a share of the height.
 _LINE = 0.15
 # The rim of the picture, on either side, as a share of the height.
@@ -93,7 +97,7 @@ class Overlay:
     box: Box
     """left, top, width, height in pixels of the frame."""
     mask: np.ndarray
-    """bool (height, width) of ``box``: what to cover."""
+    """bool (height, width) of ``box``: what to cover, which is all of it."""
     at_border: bool
     """It reaches the rim of the crop box, so that a smaller crop could take it away."""
 
@@ -152,11 +156,15 @@ def find_overlays(found: Evidence, box: Box) -> list[Overlay]:
                 candidates.append((piece, place, float(np.median(steady[place][piece & resting[place]]))))
     places: list[Place] = []
     stays_around, moves_around = stays & ~rim, moves & ~rim
-    # One text beside another is no still scene: what was found is taken away, and the rest is looked at again.
+    # One text beside another is no still scene: others as clear, and what was found, are taken away.
     for _ in range(_PASSES):
         rest = []
         for piece, place, strength in candidates:
-            if _stands_out(piece, place, strength, steady, stays_around, moves_around):
+            own_stays = stays_around.copy()
+            for other, there, clear in candidates:
+                if there != place and clear >= _AS_CLEAR * strength and clear >= _LEVELS[-1]:
+                    own_stays[there] &= ~ndimage.binary_dilation(other, iterations=2)
+            if _stands_out(piece, place, strength, steady, own_stays, moves_around):
                 places.append(_completed(place, stays, activity))
             else:
                 rest.append((piece, place, strength))
