@@ -88,8 +88,10 @@ def _plane(plane: Any) -> np.ndarray:
 
 def brightness(frame: Any) -> tuple[np.ndarray, np.ndarray]:
     """max(R, G, B) and G, uint8 (H, W) each, as stored."""
-    green, blue, red = (_plane(plane) for plane in _converted(frame, "gbrp").planes)
-    return np.maximum(np.maximum(red, green), blue), green
+    # Not by way of gbrp: libswscale leaves the last columns of some widths as they were in memory (FFmpeg 8.1).
+    image = _converted(frame, "rgb24").to_ndarray()
+    red, green, blue = (image[..., channel] for channel in range(3))
+    return np.maximum(np.maximum(red, green), blue), np.ascontiguousarray(green)
 
 
 def upright(image: np.ndarray, format: Format) -> np.ndarray:

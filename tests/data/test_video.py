@@ -286,6 +286,21 @@ def test_small_videos_are_enlarged(make_video):
     assert extract(make_video("a.mp4", source="testsrc2=s=48x32:r=10:d=1"), 64).shape[1:] == (64, 64, 3)
 
 
+@pytest.mark.parametrize("width", [96, 200, 232, 724])
+def test_the_evidence_is_that_of_the_pictures_to_the_last_column(make_video, width):
+    """A border at the right, black in the picture, is black in what the crop is found from."""
+    source = f"testsrc2=s={width}x144:r=10:d=2"
+    path = make_video(
+        "a.mp4", "-vf", f"drawbox=x={width - 16}:w=16:c=black:t=fill", "-pix_fmt", "yuv420p", source=source
+    )
+    evidence = inspect(path).evidence[width, 144]
+    shown = np.stack([frame.max(axis=-1) for frame in read_recording(path)]).astype(int)
+    low, peak = np.percentile(shown, (5, 95), axis=0, method="nearest")
+    assert evidence.peak[:, -12:].max() < 20
+    assert np.median(np.abs(evidence.low - low)) <= 3
+    assert np.median(np.abs(evidence.peak - peak)) <= 3
+
+
 def test_the_same_video_makes_the_same_bytes(make_video):
     path = make_video("a.mp4")
     extract(path)
