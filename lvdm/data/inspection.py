@@ -76,8 +76,7 @@ class Inspection:
     def changes(self) -> np.ndarray:
         """(T,) bool: whether something changes or is missing right before a frame."""
         found = self.broken.copy()
-        sizes = np.array([*map(hash, self.formats)], dtype=np.int64)[self.format_of] if self.frames else found
-        found[1:] |= sizes[1:] != sizes[:-1]
+        found[1:] |= self.format_of[1:] != self.format_of[:-1]
         return found
 
     @property
